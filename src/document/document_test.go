@@ -1,0 +1,110 @@
+package document_test
+
+import (
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"privnet/document"
+)
+
+func parse(text string) *document.Document {
+	GinkgoHelper()
+	doc, err := document.Parse("in.yml", []byte(text))
+	Expect(err).NotTo(HaveOccurred())
+	return doc
+}
+
+var _ = Describe("A document", func() {
+	It("reports every problem with file, line, field, value and what would be right", func() {
+		doc := parse("apps: many\nname:\n  first: x\nextra: 1\n")
+		root := doc.Root()
+		root.Fields("apps", "name")
+		root.Get("apps").Int(1, 10)
+		root.Get("name").Text()
+		root.Get("size").Required("a size")
+		Expect(doc.Err()).To(MatchError(strings.Join([]string{
+			`in.yml:1: apps: "many" must be a whole number from 1 to 10`,
+			`in.yml:1: size: is missing; give a size`,
+			`in.yml:3: name: "a mapping" must be a single value`,
+			`in.yml:4: extra: is not a known field; known are apps, name`,
+		}, "\n")))
+	})
+
+	It("is content with what is right", func() {
+		doc := parse(`{"apps": 3, "on": true, "kind": "a", "list": ["x", "y"], "none": null}`)
+		root := doc.Root()
+		Expect(root.Fields("apps", "on", "kind", "list", "none")).To(BeTrue())
+		Expect(root.Get("apps").Int(1, 10)).To(Equal(3))
+		Expect(root.Get("on").Bool()).To(BeTrue())
+		Expect(root.Get("kind").OneOf("b", "a", "b")).To(Equal("a"))
+		Expect(root.Get("other").OneOf("b", "a", "b")).To(Equal("b"))
+		Expect(root.Get("none").Present()).To(BeFalse())
+		list := root.Get("list").List()
+		Expect(list).To(HaveLen(2))
+		Expect(list[1].Path()).To(Equal("list[1]"))
+		Expect(doc.Err()).NotTo(HaveOccurred())
+	})
+
+	It("names a field that is given twice", func() {
+		doc := parse("a: 1\nb: 2\na: 3\n")
+		doc.Root().Fields("a", "b")
+		Expect(doc.Err()).To(MatchError(`in.yml:3: a: is given twice; give it once`))
+	})
+
+	It("does not repeat a secret, and not more than a line's worth of anything", func() {
+		doc := parse("psk: tell-nobody\nname: " + strings.Repeat("x", 5000) + "\n")
+		doc.Root().Get("psk").SecretProblem("is too short")
+		doc.Root().Get("name").Problem("is too long")
+		Expect(doc.Err().Error()).NotTo(ContainSubstring("tell-nobody"))
+		Expect(len(doc.Err().Error())).To(BeNumerically("<", 300))
+	})
+
+	It("lets no control character of the input reach the terminal", func() {
+		doc := parse("name: \"a\\e[31mb\"\n\"x\\e[2J\": 1\n")
+		doc.Root().Fields("name")
+		doc.Root().Get("name").Problem("is wrong")
+		Expect(doc.Err().Error()).NotTo(ContainSubstring("\x1b"))
+	})
+
+	DescribeTable("refuses what is no single plain document",
+		func(text, want string) {
+			_, err := document.Parse("in.yml", []byte(text))
+			Expect(err).To(MatchError(ContainSubstring(want)))
+		},
+		Entry("nothing", "", "is empty"),
+		Entry("only a comment", "# nothing\n", "is empty"),
+		Entry("broken YAML, with its line", "a: 1\nb: [1\n", "in.yml:"),
+		Entry("two documents", "a: 1\n---\nb: 2\n", "more than one"),
+		Entry("too much", strings.Repeat("a", document.MaxSize+1), "at most 1048576"),
+	)
+
+	It("refuses an alias instead of following it", func() {
+		doc := parse("a: &x [1]\nb: *x\n")
+		doc.Root().Get("b").List()
+		Expect(doc.Err()).To(MatchError(ContainSubstring("in.yml:2: b:")))
+	})
+})
+
+func FuzzParse(f *testing.F) {
+	f.Add("a: 1\n")
+	f.Add("a: &x [*x]\n")
+	f.Add("{\"a\": [1, {\"b\": null}]}")
+	f.Fuzz(func(t *testing.T, text string) {
+		doc, err := document.Parse("in.yml", []byte(text))
+		if err != nil {
+			return
+		}
+		root := doc.Root()
+		root.Fields("a")
+		root.Get("a").Int(0, 9)
+		for _, v := range root.Get("a").List() {
+			v.Text()
+		}
+		if err := doc.Err(); err != nil && strings.ContainsAny(err.Error(), "\x1b\x00\r") {
+			t.Fatalf("a control character passed: %q", err)
+		}
+	})
+}
