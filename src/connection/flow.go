@@ -37,6 +37,15 @@ type Flow struct {
 	Ports    []PortRange
 }
 
+// PortList is the ports as they are written in a request, as in 443,8000-8080; empty means all.
+func (f Flow) PortList() string {
+	ports := make([]string, len(f.Ports))
+	for i, r := range f.Ports {
+		ports[i] = r.String()
+	}
+	return strings.Join(ports, ",")
+}
+
 // Check is how a target is probed.
 type Check string
 

@@ -73,14 +73,15 @@ func ParseRequest(file string, data []byte) (Request, error) {
 	if err != nil {
 		return Request{}, err
 	}
-	r := readRequest(doc.Root())
+	r := ReadRequest(doc.Root())
 	if err := doc.Err(); err != nil {
 		return Request{}, err
 	}
 	return r, nil
 }
 
-func readRequest(v document.Value) Request {
+// ReadRequest reads a request; problems are recorded in the value's document.
+func ReadRequest(v document.Value) Request {
 	if !v.Fields("org", "endpoint", "private_networks", "apps", "ike", "policy", "allow", "inbound", "probes", "dns") {
 		return Request{}
 	}

@@ -94,6 +94,9 @@ func (v Value) Present() bool {
 // Path is the name of the place, as in endpoint.address or private_networks[1].
 func (v Value) Path() string { return v.path }
 
+// File is the name of the document's file.
+func (v Value) File() string { return v.doc.file }
+
 // Line is the line of the value, or of the mapping that lacks it; it starts at 1.
 func (v Value) Line() int { return v.line }
 
@@ -105,6 +108,13 @@ func (v Value) Problem(format string, args ...any) {
 // SecretProblem records a problem without repeating the value.
 func (v Value) SecretProblem(format string, args ...any) {
 	v.report("", format, args...)
+}
+
+// Wrong is the problem that Problem would record; for what is found out after the document was read.
+func (v Value) Wrong(format string, args ...any) Problem {
+	return Problem{
+		File: v.doc.file, Line: v.line, Field: v.path, Value: v.shown(), Want: fmt.Sprintf(format, args...),
+	}
 }
 
 func (v Value) report(shown, format string, args ...any) {
@@ -216,6 +226,19 @@ func (v Value) Int(least, most int) int {
 		return 0
 	}
 	return number
+}
+
+// Mapping returns a mapping that is passed on without being understood. Anything else is a problem; an
+// absent value is nil.
+func (v Value) Mapping() map[string]any {
+	if !v.Present() {
+		return nil
+	}
+	var out map[string]any
+	if err := v.node.Decode(&out); err != nil {
+		v.Problem("must be a mapping")
+	}
+	return out
 }
 
 // Bool returns true or false. Anything else is a problem; an absent value is false.

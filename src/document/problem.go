@@ -1,6 +1,7 @@
 package document
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -77,6 +78,22 @@ func (p Problems) Err() error {
 		return sorted[i].Line < sorted[j].Line
 	})
 	return sorted
+}
+
+// Join is the problems of several documents as one error. An error of another kind comes before all of
+// them and alone.
+func Join(errs ...error) error {
+	var all Problems
+	for _, err := range errs {
+		var found Problems
+		if err != nil && !errors.As(err, &found) {
+			return err
+		}
+		for _, problem := range found {
+			all.add(problem)
+		}
+	}
+	return all.Err()
 }
 
 func (p *Problems) add(problem Problem) {

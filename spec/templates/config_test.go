@@ -1,0 +1,67 @@
+package templates_test
+
+import (
+	"net/netip"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"privnet/connection"
+	"privnet/document"
+	"privnet/egress"
+	"privnet/ipsec"
+	"privnet/probe"
+)
+
+// The templates only turn properties into JSON; here the programs that read it get what the specs'
+// examples mean.
+var _ = Describe("The programs read what is rendered", func() {
+	privateNetworks := []netip.Prefix{netip.MustParsePrefix("10.150.0.0/16"), netip.MustParsePrefix("172.30.8.0/22")}
+
+	file := func(place, path string) []byte {
+		GinkgoHelper()
+		files, err := render(place, nil)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(files).To(HaveKey(path))
+		return []byte(files[path])
+	}
+
+	It("on a gateway, charon's connection with the active key", func() {
+		config, err := ipsec.Read(
+			ipsec.File{Name: "gateway.json", Data: file("ipsec-gateway", "config/gateway.json")},
+			ipsec.File{Name: "psk.json", Data: file("ipsec-gateway", "config/psk.json")},
+		)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(config.Connections).To(HaveLen(1))
+		Expect(config.Connections[0].PrivateNetworks).To(Equal(privateNetworks))
+		Expect(config.Connections[0].IKE).To(Equal(connection.IKEAuto))
+		Expect(config.Connections[0].Gateway.PublicAddress).To(Equal(netip.MustParseAddr("203.0.113.10")))
+		Expect(config.LogLevel).To(Equal(2))
+	})
+
+	DescribeTable("for the rules",
+		func(place string, role egress.Role, networks []netip.Prefix) {
+			doc, err := document.Parse("enforcer.json", file(place, "config/enforcer.json"))
+			Expect(err).NotTo(HaveOccurred())
+			policy := egress.Read(doc.Root())
+			Expect(doc.Err()).NotTo(HaveOccurred())
+			Expect(policy.Role).To(Equal(role))
+			Expect(policy.Connection.PrivateNetworks).To(Equal(networks))
+		},
+		Entry("of a dedicated cell", "egress-enforcer/cell", egress.RoleCell, privateNetworks),
+		Entry("of a gateway", "egress-enforcer/gateway", egress.RoleGateway, privateNetworks),
+		Entry("of a shared cell, which knows no private network", "egress-enforcer/shared-cell", egress.RoleSharedCell, nil),
+	)
+
+	DescribeTable("for the prober",
+		func(place string, role probe.Role, source string) {
+			config, err := probe.ParseConfig("prober.json", file(place, "config/prober.json"))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(config.Role).To(Equal(role))
+			Expect(config.Source).To(Equal(netip.MustParseAddr(source)))
+			Expect(config.Connection.PrivateNetworks).To(Equal(privateNetworks))
+		},
+		Entry("of a cell", "tunnel-prober/cell", probe.RoleCell, cellAddress),
+		Entry("of a gateway", "tunnel-prober/gateway", probe.RoleGateway, gatewayAddress),
+	)
+})

@@ -1,0 +1,123 @@
+// Package command is the command line of egress-enforcer: it puts the parts together for the VM it runs
+// on, in the network namespace of the process.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	boshlog "github.com/cloudfoundry/bosh-utils/logger"
+	"github.com/cloudfoundry/bosh-utils/system"
+	"github.com/spf13/cobra"
+
+	"privnet/egress"
+	"privnet/egress/enforcer"
+	"privnet/egress/iptables"
+	"privnet/egress/routes"
+)
+
+// interval is the time between two looks at the kernel. Links and routes tell of their changes; rules do
+// not, so this is how long a flush of them can last.
+const interval = time.Second
+
+// failure is an error of the work; any other error is one of usage.
+type failure struct{ error }
+
+// options are the places of files, by default those of the BOSH job.
+type options struct {
+	config, state, status string
+	files                 system.FileSystem
+	out                   io.Writer
+	log                   *slog.Logger
+}
+
+// Run runs the command line and returns the exit code: 0, 1 for a failure or bad input, 2 for a wrong
+// usage.
+func Run(args []string, out, errOut io.Writer) int {
+	root := newCommand(out)
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.Execute()
+	var failed failure
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &failed):
+		fmt.Fprintln(errOut, failed.Error())
+		return 1
+	default:
+		fmt.Fprintf(errOut, "%v\nRun egress-enforcer --help for the commands.\n", err)
+		return 2
+	}
+}
+
+func newCommand(out io.Writer) *cobra.Command {
+	o := &options{
+		files: system.NewOsFileSystem(boshlog.NewLogger(boshlog.LevelNone)),
+		out:   out,
+		log:   slog.New(slog.NewJSONHandler(out, nil)),
+	}
+	root := &cobra.Command{
+		Use:   "egress-enforcer",
+		Short: "Keeps traffic between an org's segment and its private networks in the tunnel, or nowhere",
+		Long: `egress-enforcer keeps this VM at its egress policy: on a dedicated cell, private networks are reached
+through the org's gateway or not at all; a gateway forwards inside the tunnel and nothing else; a shared
+cell stays out of every segment.
+
+It compares the kernel with the policy, repairs what differs and says what it found. Whatever ends it,
+the rules stay; only decommission removes them.`,
+		Example: `  egress-enforcer status          what is enforced, since when, how often repaired
+  egress-enforcer check           what differs at this moment; changes nothing
+  egress-enforcer decommission    take everything away, after the job was stopped for good`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	flags := root.PersistentFlags()
+	flags.StringVar(&o.config, "config", "/var/vcap/jobs/egress-enforcer/config/enforcer.json", "the policy, as the job renders it")
+	flags.StringVar(&o.state, "state-dir", "/var/vcap/data/egress-enforcer", "where it keeps what must survive a restart")
+	flags.StringVar(&o.status, "status-file", "/var/vcap/sys/run/egress-enforcer/status.json", "where it tells its status")
+	root.AddCommand(o.runCommand(), o.applyCommand(), o.checkCommand(), o.statusCommand(), o.readyCommand(), o.decommissionCommand())
+	return root
+}
+
+// subcommand is a command without arguments, whose errors are failures.
+func subcommand(name, short, long string, work func(context.Context) error) *cobra.Command {
+	return &cobra.Command{Use: name, Short: short, Long: long, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		if err := work(c.Context()); err != nil {
+			return failure{err}
+		}
+		return nil
+	}}
+}
+
+func (o *options) source() enforcer.Source {
+	return enforcer.Source{Files: o.files, Config: o.config, LastGood: filepath.Join(o.state, "last-good.json")}
+}
+
+// enforcer puts the parts together. In userland mode the tunnel's device must be exempt from the blocks
+// before they stand, or a tunnel that is up would stall: hence settings before blocks.
+func (o *options) enforcer(loaded enforcer.Loaded) *enforcer.Enforcer {
+	settings := func(name, file string, want func(egress.Policy) []egress.Setting) *routes.Settings {
+		return routes.NewSettings(name, o.files, "/proc/sys", filepath.Join(o.state, file), want)
+	}
+	return &enforcer.Enforcer{
+		Loaded: loaded,
+		Rules:  iptables.New(system.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone)), o.files),
+		Guards: []enforcer.Layer{
+			routes.Table{},
+			settings("kernel parameters", "kernel-parameters.json", egress.Policy.Settings),
+			routes.Blocks{},
+		},
+		Opening: settings("forwarding", "forwarding.json", egress.Policy.Opening),
+		Through: routes.Through,
+		Now:     time.Now,
+		Log:     o.log,
+	}
+}

@@ -1,0 +1,216 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"privnet/egress"
+	"privnet/egress/enforcer"
+	"privnet/egress/routes"
+)
+
+func (o *options) runCommand() *cobra.Command {
+	return subcommand("run", "Enforce, and go on enforcing until stopped; the job's process",
+		"run enforces the policy before anything else, then watches it and repairs it. It logs JSON to the\nstandard output. When it ends, all rules stay.", o.run)
+}
+
+func (o *options) run(ctx context.Context) error {
+	unlock, err := o.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	loaded, err := o.source().Load()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	// Polling goes on without: nothing may keep this process from enforcing.
+	changes, err := routes.Watch(ctx.Done())
+	if err != nil {
+		o.log.Error("changes in the kernel are noticed by polling only", "reason", err.Error())
+	}
+	// bpm makes the directory root's alone at each start; the prober, which is not root, reads the status.
+	if err := os.Chmod(filepath.Dir(o.status), 0o755); err != nil {
+		o.log.Error("the status cannot be read by others", "reason", err.Error())
+	}
+	kept := false
+	o.enforcer(loaded).Run(ctx, ticker.C, changes, func(s enforcer.Status) error {
+		err := enforcer.WriteStatus(o.status, s)
+		if s.Ready() && !kept {
+			keeping := o.source().Keep()
+			kept = keeping == nil
+			err = errors.Join(err, keeping)
+		}
+		return err
+	})
+	o.log.Info("ending; what is enforced stays")
+	return nil
+}
+
+func (o *options) applyCommand() *cobra.Command {
+	return subcommand("apply", "Enforce once; what the job does before any other job starts",
+		"apply enforces the policy once. With an invalid configuration it enforces the last good one, or denies\nthe networks that can be read, and fails all the same.", o.apply)
+}
+
+func (o *options) apply(context.Context) error {
+	loaded, err := o.source().Load()
+	if err != nil {
+		return err
+	}
+	if err := o.files.MkdirAll(o.state, 0o750); err != nil {
+		return fmt.Errorf("creating the state directory: %w", err)
+	}
+	status := o.enforcer(loaded).RunOnce()
+	if !status.Ready() {
+		return fmt.Errorf("the configured policy is not enforced (enforced instead: %s):\n%s",
+			status.Configuration, strings.Join(status.Problems, "\n"))
+	}
+	return o.source().Keep()
+}
+
+func (o *options) checkCommand() *cobra.Command {
+	return subcommand("check", "Say in what the kernel differs from the policy; exit 1 if it does",
+		"check compares the kernel with the policy and changes nothing.", func(context.Context) error {
+			loaded, err := o.source().Load()
+			if err != nil {
+				return err
+			}
+			found, err := o.enforcer(loaded).Check()
+			if err != nil {
+				return err
+			}
+			if len(found) > 0 {
+				return errors.New(strings.Join(found, "\n"))
+			}
+			fmt.Fprintln(o.out, "The kernel is as the policy says.")
+			return nil
+		})
+}
+
+func (o *options) statusCommand() *cobra.Command {
+	asJSON := false
+	command := subcommand("status", "Say what is enforced, since when and how often it was repaired",
+		"status prints what the running enforcer last told; exit 1 if the policy is not enforced.", func(context.Context) error {
+			s, err := enforcer.ReadStatus(o.files, o.status)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				encoder := json.NewEncoder(o.out)
+				encoder.SetIndent("", "  ")
+				if err := encoder.Encode(s); err != nil {
+					return fmt.Errorf("printing the status: %w", err)
+				}
+			} else {
+				o.print(s)
+			}
+			if !s.Enforced {
+				return errors.New("the policy is not enforced")
+			}
+			return nil
+		})
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return command
+}
+
+func (o *options) print(s enforcer.Status) {
+	since := "not enforced"
+	if !s.Since.IsZero() {
+		since = s.Since.Format(time.RFC3339)
+	}
+	for _, line := range [][2]string{
+		{"role", string(s.Role)},
+		{"backend", s.Backend},
+		{"configuration", string(s.Configuration)},
+		{"enforced since", since},
+		{"last checked", s.Checked.Format(time.RFC3339)},
+		{"repairs", fmt.Sprint(s.Repairs)},
+		{"packets dropped", fmt.Sprint(s.Dropped)},
+	} {
+		fmt.Fprintf(o.out, "%-16s %s\n", line[0], line[1])
+	}
+	for _, problem := range s.Problems {
+		fmt.Fprintln(o.out, "problem: "+problem)
+	}
+}
+
+func (o *options) readyCommand() *cobra.Command {
+	timeout := time.Minute
+	command := subcommand("ready", "Wait until the running enforcer says that the configured policy is enforced",
+		"ready is what the job's post-start waits for. A status from before is not taken for an answer.", func(ctx context.Context) error {
+			began := time.Now()
+			for {
+				s, err := enforcer.ReadStatus(o.files, o.status)
+				if err == nil && s.Ready() && s.Checked.After(began) {
+					return nil
+				}
+				if time.Since(began) > timeout {
+					if err != nil {
+						return err
+					}
+					return fmt.Errorf("after %s the configured policy is not enforced:\n%s", timeout, strings.Join(s.Problems, "\n"))
+				}
+				time.Sleep(interval / 5)
+			}
+		})
+	command.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait")
+	return command
+}
+
+func (o *options) decommissionCommand() *cobra.Command {
+	return subcommand("decommission", "Remove every rule, route and setting, and leave the VM as it was found",
+		"decommission ends the protection of this VM. Stop the job for good before, or it comes back.", func(context.Context) error {
+			unlock, err := o.lock()
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			loaded, err := o.source().Load()
+			if err != nil {
+				// The programs on the PATH can remove what those of an unreadable configuration wrote.
+				loaded = enforcer.Loaded{Policy: egress.Policy{}}
+			}
+			if err := o.enforcer(loaded).Remove(); err != nil {
+				return err
+			}
+			for _, file := range []string{o.source().LastGood, o.status} {
+				if err := o.files.RemoveAll(file); err != nil {
+					return fmt.Errorf("removing %s: %w", file, err)
+				}
+			}
+			fmt.Fprintln(o.out, "Nothing is enforced on this VM any more.")
+			return nil
+		})
+}
+
+// lock keeps a second enforcer away, and decommission from a VM where one runs. It ends with the process.
+func (o *options) lock() (unlock func(), err error) {
+	if err := o.files.MkdirAll(o.state, 0o750); err != nil {
+		return nil, fmt.Errorf("creating the state directory: %w", err)
+	}
+	path := filepath.Join(o.state, "lock")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("locking: %w", err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("locking %s: another egress-enforcer runs on this VM; stop it first (monit stop egress-enforcer): %w", path, err)
+	}
+	return func() { file.Close() }, nil
+}

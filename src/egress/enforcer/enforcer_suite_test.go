@@ -1,0 +1,13 @@
+package enforcer_test
+
+import (
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+func TestEnforcer(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "egress/enforcer")
+}

@@ -1,0 +1,121 @@
+package egress
+
+import (
+	"privnet/connection"
+)
+
+// TunnelDevice is the interface of strongSwan's libipsec, when the data path is userland.
+const TunnelDevice = "ipsec0"
+
+// ikePorts are IKE (RFC 7296) and IKE with ESP behind NAT (RFC 3948).
+var ikePorts = []uint16{500, 4500}
+
+func (p Policy) gatewayRules() []Chain {
+	c, t := p.Connection, tunnel(p.Connection)
+	clamp := Rule{Match: Match{Protocol: string(connection.TCP)}, MSS: MSS(c.PathMTU)}
+
+	// A packet that comes out of the tunnel and goes back into it would be the private network posing as
+	// the segment.
+	toChain := Chain{Family: IPv4, Name: chainTo, Rules: []Rule{drop(t(GoesOutside)), drop(t(CameInside)), clamp}}
+	toChain.Rules = append(toChain.Rules, outgoing(c)...)
+	fromChain := Chain{Family: IPv4, Name: chainFrom, Rules: []Rule{drop(t(CameOutside)), clamp}}
+	fromChain.Rules = append(fromChain.Rules, incoming(c)...)
+
+	forward := Chain{Family: IPv4, Name: chainForward, Hook: Forward}
+	for _, pair := range c.Pairs() {
+		forward.Rules = append(forward.Rules,
+			Rule{Match: Match{Source: pair.Segment, Destination: pair.PrivateNetwork}, Goto: chainTo},
+			Rule{Match: Match{Source: pair.PrivateNetwork, Destination: pair.Segment}, Goto: chainFrom})
+	}
+	// A gateway is a router for nobody else.
+	forward.Rules = append(forward.Rules, drop(Match{}))
+
+	return append([]Chain{toChain, fromChain, forward}, append(p.gatewayOwnRules(), gatewayIPv6()...)...)
+}
+
+// gatewayOwnRules are for the VM's own traffic: the tunnel itself, and probes through it.
+func (p Policy) gatewayOwnRules() []Chain {
+	c, t := p.Connection, tunnel(p.Connection)
+	ownTo := Chain{Family: IPv4, Name: chainOwnTo, Rules: []Rule{drop(t(GoesOutside))}}
+	for _, segment := range c.Segment {
+		ownTo.Rules = append(ownTo.Rules, allow(from(segment)))
+	}
+	ownTo.Rules = append(ownTo.Rules, drop(Match{}))
+	ownFrom := Chain{Family: IPv4, Name: chainOwnFrom, Rules: []Rule{
+		drop(t(CameOutside)), allow(Match{Flow: FlowReply}), allow(icmpErrors), drop(Match{}),
+	}}
+
+	input := Chain{Family: IPv4, Name: chainInput, Hook: Input}
+	output := Chain{Family: IPv4, Name: chainOutput, Hook: Output}
+	postrouting := Chain{Family: IPv4, Name: chainPostrouting, Hook: Postrouting}
+	// The tunnel comes first, because an endpoint may stand inside its own private network. A NAT before
+	// it may have changed its port, never ours.
+	for _, endpoint := range c.Endpoints {
+		for _, m := range tunnelTraffic(toPort) {
+			m.Source = host(endpoint.Address)
+			input.Rules = append(input.Rules, allow(m))
+		}
+		for _, m := range tunnelTraffic(fromPort) {
+			m.Destination = host(endpoint.Address)
+			output.Rules = append(output.Rules, allow(m))
+			postrouting.Rules = append(postrouting.Rules, allow(m))
+		}
+	}
+	for _, m := range tunnelTraffic(toPort) {
+		input.Rules = append(input.Rules, drop(m))
+	}
+	for _, network := range c.PrivateNetworks {
+		outside := t(GoesOutside)
+		outside.Destination = network
+		input.Rules = append(input.Rules, jump(from(network), chainOwnFrom))
+		output.Rules = append(output.Rules, drop(from(network)), jump(to(network), chainOwnTo))
+		// Somebody's DNAT in OUTPUT comes after our rules there; only here is the destination final.
+		postrouting.Rules = append(postrouting.Rules, drop(outside))
+	}
+	return []Chain{ownTo, ownFrom, input, output, postrouting}
+}
+
+func gatewayIPv6() []Chain {
+	input := Chain{Family: IPv6, Name: chainInput, Hook: Input}
+	for _, m := range tunnelTraffic(toPort) {
+		input.Rules = append(input.Rules, drop(m))
+	}
+	forward := Chain{Family: IPv6, Name: chainForward, Hook: Forward, Rules: []Rule{drop(Match{})}}
+	return []Chain{input, forward}
+}
+
+// tunnelTraffic matches IKE and ESP by our own port, which set puts on the side where it belongs.
+func tunnelTraffic(set func(*Match, connection.PortRange)) []Match {
+	var out []Match
+	for _, number := range ikePorts {
+		m := Match{Protocol: string(connection.UDP)}
+		set(&m, port(number))
+		out = append(out, m)
+	}
+	return append(out, Match{Protocol: "esp"})
+}
+
+// tunnel gives matches on the tunnel of the connection's data path.
+func tunnel(c connection.Connection) func(Tunnel) Match {
+	device := ""
+	if c.DataPath == connection.DataPathUserland {
+		device = TunnelDevice
+	}
+	return func(t Tunnel) Match { return Match{Tunnel: t, Interface: device} }
+}
+
+// MSS is the largest TCP segment in bytes that fits through the tunnel, whatever is negotiated: over an
+// outer IPv4 and UDP header (RFC 3948), the ESP header and trailer (RFC 4303), AES-CBC's initialisation
+// vector and padding (RFC 3602) and the longest integrity check value, HMAC-SHA-512-256's (RFC 4868).
+func MSS(pathMTU int) int {
+	const (
+		outer   = 20 + 8
+		esp     = 8
+		block   = 16
+		icv     = 32
+		trailer = 2
+		inner   = 20 + 20
+	)
+	encrypted := (pathMTU - outer - esp - block - icv) / block * block
+	return encrypted - trailer - inner
+}

@@ -1,0 +1,224 @@
+// Package iptables keeps the rules of an egress policy in the mangle table, by the iptables programs of
+// the VM.
+//
+// mangle, because silk flushes filter and nat and leaves mangle alone. Of that table it owns the chains
+// whose names begin with egress.ChainPrefix and one jump to each of them, as the first rule of a built-in
+// chain; it touches nothing else there. A change is one iptables-restore --noflush, which the kernel
+// applies as a whole: at no moment is a packet judged by half of it.
+//
+// A VM can hold legacy and nf_tables rules at once; the kernel asks both, and each program sees only its
+// own. The policy lives in the variant of the program that is configured; chains of ours that another
+// version left in the other one are found and removed.
+package iptables
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/cloudfoundry/bosh-utils/system"
+
+	"privnet/egress"
+)
+
+// lockSeconds is how long a program waits for the lock of the xtables, which others hold while they work.
+const lockSeconds = "5"
+
+var (
+	hooks    = []egress.Hook{egress.Input, egress.Forward, egress.Output, egress.Postrouting}
+	families = []egress.Family{egress.IPv4, egress.IPv6}
+)
+
+// Table is the mangle table of both IP versions.
+type Table struct {
+	runner system.CmdRunner
+	files  system.FileSystem
+	// dropped is what was counted before the counters were last reset, and at the last look.
+	dropped, seen uint64
+}
+
+// New gives the table of the network namespace in which the runner's commands run. files reads /proc.
+func New(runner system.CmdRunner, files system.FileSystem) *Table {
+	return &Table{runner: runner, files: files}
+}
+
+// Name is what the layer is called in logs.
+func (t *Table) Name() string { return "rules" }
+
+// Check says in what the kernel differs from the policy, a sentence each.
+func (t *Table) Check(p egress.Policy) ([]string, error) {
+	var out []string
+	var dropped uint64
+	for _, family := range t.families() {
+		own, other, err := t.variants(p, family)
+		if err != nil {
+			return nil, err
+		}
+		d, err := t.read(own)
+		if err != nil {
+			return nil, err
+		}
+		dropped += d.dropped()
+		out = append(out, prefixed(family, "", d.differences(of(p.Rules(), family)))...)
+		if other != nil {
+			stale, err := t.read(*other)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, prefixed(family, other.kind+" ", stale.differences(nil))...)
+		}
+	}
+	if dropped < t.seen {
+		t.dropped += t.seen
+	}
+	t.seen = dropped
+	sort.Strings(out)
+	return out, nil
+}
+
+// Apply brings the kernel to the policy: first the wanted variant, then, with that in place, it empties
+// the other.
+func (t *Table) Apply(p egress.Policy) error {
+	for _, family := range t.families() {
+		own, other, err := t.variants(p, family)
+		if err != nil {
+			return err
+		}
+		if err := t.write(own, of(p.Rules(), family)); err != nil {
+			return err
+		}
+		if other != nil {
+			if err := t.write(*other, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Remove takes away everything that is ours.
+func (t *Table) Remove(p egress.Policy) error {
+	return t.Apply(egress.Policy{IPTablesBinDir: p.IPTablesBinDir})
+}
+
+// Dropped is the number of packets that our rules dropped since the process started. It is as old as the
+// last Check.
+func (t *Table) Dropped() uint64 { return t.dropped + t.seen }
+
+// Backend names the variant that holds the policy.
+func (t *Table) Backend(p egress.Policy) string {
+	own, _, err := t.variants(p, egress.IPv4)
+	if err != nil {
+		return "iptables"
+	}
+	return "iptables (" + own.kind + ")"
+}
+
+func (t *Table) read(v variant) (dump, error) {
+	stdout, stderr, _, err := t.runner.RunComplexCommand(system.Command{Name: v.save, Args: []string{"-c", "-t", "mangle"}, Quiet: true})
+	if err != nil {
+		return nil, fmt.Errorf("reading the mangle table by %s: %w", v.save, failure(err, stderr))
+	}
+	d, err := parse(stdout)
+	if err != nil {
+		return nil, fmt.Errorf("reading the mangle table by %s: %w", v.save, err)
+	}
+	return d, nil
+}
+
+func (t *Table) write(v variant, chains []egress.Chain) error {
+	d, err := t.read(v)
+	if err != nil {
+		return err
+	}
+	if len(d.differences(chains)) == 0 {
+		return nil
+	}
+	stdin := strings.NewReader(transaction(d, chains))
+	_, stderr, _, err := t.runner.RunComplexCommand(system.Command{
+		Name: v.restore, Args: []string{"--noflush", "-w", lockSeconds}, Stdin: stdin, Quiet: true,
+	})
+	if err != nil {
+		return fmt.Errorf("writing the mangle table by %s: %w", v.restore, failure(err, stderr))
+	}
+	return nil
+}
+
+// transaction is the one change that leads from the dump to the wanted chains. Naming a chain of ours
+// creates it or empties it; jumps that are wrong go by their own words.
+func transaction(d dump, chains []egress.Chain) string {
+	var head, body, stale strings.Builder
+	wanted, hooked := map[string]bool{}, map[egress.Hook]string{}
+	for _, chain := range chains {
+		wanted[chain.Name] = true
+		if chain.Hook != "" {
+			hooked[chain.Hook] = chain.Name
+		}
+		fmt.Fprintf(&head, ":%s - [0:0]\n", chain.Name)
+		for _, rule := range render(chain) {
+			fmt.Fprintln(&body, rule.text)
+		}
+	}
+	for chain := range d {
+		if ours(chain) && !wanted[chain] {
+			fmt.Fprintf(&head, ":%s - [0:0]\n", chain)
+			fmt.Fprintf(&stale, "-X %s\n", chain)
+		}
+	}
+	for _, hook := range hooks {
+		found, first := d.jumps(hook, hooked[hook])
+		if first && len(found) == 1 {
+			continue
+		}
+		for _, rule := range found {
+			fmt.Fprintf(&body, "-D %s %s\n", hook, rule.args)
+		}
+		if hooked[hook] != "" {
+			fmt.Fprintf(&body, "-I %s 1 -j %s\n", hook, hooked[hook])
+		}
+	}
+	return "*mangle\n" + head.String() + body.String() + stale.String() + "COMMIT\n"
+}
+
+func of(chains []egress.Chain, family egress.Family) []egress.Chain {
+	var out []egress.Chain
+	for _, chain := range chains {
+		if chain.Family == family {
+			out = append(out, chain)
+		}
+	}
+	return out
+}
+
+func prefixed(family egress.Family, kind string, sentences []string) []string {
+	for i := range sentences {
+		sentences[i] = fmt.Sprintf("IPv%d %smangle: %s", family, kind, sentences[i])
+	}
+	return sentences
+}
+
+// families leaves out IPv6 where the kernel has none: then there is nothing to deny either.
+func (t *Table) families() []egress.Family {
+	if !t.files.FileExists("/proc/sys/net/ipv6") {
+		return families[:1]
+	}
+	return families
+}
+
+func failure(err error, stderr string) error {
+	if text := strings.TrimSpace(stderr); text != "" {
+		return errors.New(text)
+	}
+	return err
+}
+
+// program is the path of a program in the configured directory, or its bare name, to be found on the PATH,
+// where the directory lacks it: garden's has none for IPv6.
+func (t *Table) program(dir, name string) string {
+	if path := filepath.Join(dir, name); dir != "" && t.files.FileExists(path) {
+		return path
+	}
+	return name
+}

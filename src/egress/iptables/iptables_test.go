@@ -1,0 +1,204 @@
+package iptables_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	boshlog "github.com/cloudfoundry/bosh-utils/logger"
+	"github.com/cloudfoundry/bosh-utils/system"
+	"github.com/cloudfoundry/bosh-utils/system/fakes"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"privnet/connection"
+	"privnet/egress"
+	"privnet/egress/iptables"
+)
+
+// inside runs every command in a network namespace.
+type inside struct {
+	system.CmdRunner
+	namespace string
+}
+
+func (r inside) RunComplexCommand(c system.Command) (string, string, int, error) {
+	c.Args = append([]string{"netns", "exec", r.namespace, c.Name}, c.Args...)
+	c.Name = "ip"
+	return r.CmdRunner.RunComplexCommand(c)
+}
+
+func (r inside) RunCommandQuietly(name string, args ...string) (string, string, int, error) {
+	return r.RunComplexCommand(system.Command{Name: name, Args: args, Quiet: true})
+}
+
+var namespaces atomic.Int32
+
+var policy = egress.Policy{
+	Role: egress.RoleGateway,
+	Connection: connection.Connection{
+		Segment:         []netip.Prefix{netip.MustParsePrefix("10.20.0.0/26")},
+		PrivateNetworks: []netip.Prefix{netip.MustParsePrefix("10.150.0.0/16"), netip.MustParsePrefix("172.30.8.0/22")},
+		Gateways:        []connection.Gateway{{Address: netip.MustParseAddr("10.20.0.4")}},
+		Endpoints:       []connection.Endpoint{{Address: netip.MustParseAddr("198.51.100.10")}},
+		PathMTU:         1500,
+		Allow:           []connection.Flow{{Protocol: connection.TCP, Ports: []connection.PortRange{{First: 443, Last: 443}, {First: 8000, Last: 8080}}}},
+		Inbound:         []connection.Flow{{Protocol: connection.ICMP}, {Protocol: connection.TCP, Ports: []connection.PortRange{{First: 61001, Last: 65535}}}},
+	},
+}
+
+// suite says the same of both variants of iptables.
+func suite(kind string) {
+	var (
+		run   func(program string, args ...string) string
+		table *iptables.Table
+		dir   string
+	)
+
+	BeforeEach(func() {
+		if os.Geteuid() != 0 {
+			Skip("needs root, for network namespaces")
+		}
+		multi, err := exec.LookPath("xtables-" + map[string]string{"nf_tables": "nft", "legacy": "legacy"}[kind] + "-multi")
+		if err != nil {
+			Skip("this machine has no iptables for " + kind)
+		}
+		namespace := fmt.Sprintf("eg-ipt-%d-%d", os.Getpid(), namespaces.Add(1))
+		Expect(exec.Command("ip", "netns", "add", namespace).Run()).To(Succeed())
+		DeferCleanup(func() { Expect(exec.Command("ip", "netns", "delete", namespace).Run()).To(Succeed()) })
+
+		dir = GinkgoT().TempDir()
+		for _, name := range []string{"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"} {
+			Expect(os.Symlink(multi, filepath.Join(dir, name))).To(Succeed())
+		}
+		policy.IPTablesBinDir = dir
+		run = func(program string, args ...string) string {
+			GinkgoHelper()
+			out, err := exec.Command("ip", append([]string{"netns", "exec", namespace, program}, args...)...).CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), string(out))
+			return string(out)
+		}
+		if out, err := exec.Command("ip", "netns", "exec", namespace, filepath.Join(dir, "iptables"), "-t", "mangle", "-S").CombinedOutput(); err != nil {
+			Skip("the kernel has no " + kind + " mangle table: " + string(out))
+		}
+		logger := boshlog.NewLogger(boshlog.LevelNone)
+		table = iptables.New(inside{system.NewExecCmdRunner(logger), namespace}, system.NewOsFileSystem(logger))
+	})
+
+	ours := func(program string, args ...string) { run(filepath.Join(dir, program), args...) }
+	check := func(p egress.Policy) []string {
+		GinkgoHelper()
+		found, err := table.Check(p)
+		Expect(err).NotTo(HaveOccurred())
+		return found
+	}
+
+	It("applies every role's rules, and reads them back as they were written", func() {
+		for _, role := range []egress.Role{egress.RoleGateway, egress.RoleCell, egress.RoleSharedCell, egress.RoleDenied} {
+			p := policy
+			p.Role, p.Connection.Routing, p.SegmentsPool = role, connection.RoutingHost, p.Connection.Segment
+			Expect(check(p)).NotTo(BeEmpty())
+			Expect(table.Apply(p)).To(Succeed())
+			Expect(check(p)).To(BeEmpty(), string(role))
+		}
+		Expect(table.Backend(policy)).To(Equal("iptables (" + kind + ")"))
+	})
+
+	It("leaves what is right as it is, counters too", func() {
+		Expect(table.Apply(policy)).To(Succeed())
+		before := run(filepath.Join(dir, "iptables-save"), "-t", "mangle")
+		Expect(table.Apply(policy)).To(Succeed())
+		Expect(stripped(run(filepath.Join(dir, "iptables-save"), "-t", "mangle"))).To(Equal(stripped(before)))
+	})
+
+	DescribeTable("notices and repairs", func(damage func(), sentence string) {
+		Expect(table.Apply(policy)).To(Succeed())
+		damage()
+		Expect(check(policy)).To(ContainElement(ContainSubstring(sentence)))
+		Expect(table.Apply(policy)).To(Succeed())
+		Expect(check(policy)).To(BeEmpty())
+	},
+		Entry("a flush", func() { ours("iptables", "-t", "mangle", "-F") }, "chain privnet-to is not as it was written: 0 rules"),
+		Entry("chains deleted", func() { ours("iptables", "-t", "mangle", "-F"); ours("iptables", "-t", "mangle", "-X") }, "chain privnet-to is missing"),
+		Entry("a jump deleted", func() { ours("iptables", "-t", "mangle", "-D", "FORWARD", "1") }, "FORWARD does not lead to privnet-forward"),
+		Entry("a rule before the jump", func() { ours("iptables", "-t", "mangle", "-I", "FORWARD", "-j", "ACCEPT") }, "FORWARD does not begin with"),
+		Entry("a jump under a condition", func() {
+			ours("iptables", "-t", "mangle", "-R", "FORWARD", "1", "-s", "1.2.3.4", "-m", "comment", "--comment", "some \"words\"", "-j", "privnet-forward")
+		}, "FORWARD does not begin with"),
+		Entry("a second jump", func() { ours("iptables", "-t", "mangle", "-A", "INPUT", "-j", "privnet-input") }, "INPUT does not begin with"),
+		Entry("a rule of somebody in our chain", func() { ours("iptables", "-t", "mangle", "-I", "privnet-to", "-j", "RETURN") }, "chain privnet-to is not as it was written"),
+		Entry("a rule replaced", func() { ours("iptables", "-t", "mangle", "-R", "privnet-to", "1", "-j", "RETURN") }, "chain privnet-to is not as it was written"),
+		Entry("a rule deleted", func() { ours("iptables", "-t", "mangle", "-D", "privnet-to", "1") }, "chain privnet-to is not as it was written"),
+		Entry("a chain of another version", func() {
+			ours("iptables", "-t", "mangle", "-N", "privnet-old")
+			ours("iptables", "-t", "mangle", "-A", "OUTPUT", "-j", "privnet-old")
+		}, "chain privnet-old is left over"),
+		Entry("a flush of IPv6", func() { ours("ip6tables", "-t", "mangle", "-F") }, "IPv6 mangle: FORWARD does not lead to"),
+	)
+
+	It("leaves the rules of others alone, and removes all of its own", func() {
+		ours("iptables", "-t", "mangle", "-A", "FORWARD", "-s", "192.0.2.1/32", "-j", "MARK", "--set-xmark", "0x1/0xffffffff")
+		before := run(filepath.Join(dir, "iptables-save"), "-t", "mangle")
+		Expect(table.Apply(policy)).To(Succeed())
+		Expect(run(filepath.Join(dir, "iptables-save"), "-t", "mangle")).To(ContainSubstring("-A FORWARD -s 192.0.2.1/32 -j MARK"))
+		Expect(table.Remove(policy)).To(Succeed())
+		Expect(stripped(run(filepath.Join(dir, "iptables-save"), "-t", "mangle"))).To(Equal(stripped(before)))
+	})
+
+	It("replaces one policy by another as a whole, or not at all", func() {
+		Expect(table.Apply(policy)).To(Succeed())
+		before := run(filepath.Join(dir, "iptables-save"), "-t", "mangle")
+		// A jump from elsewhere keeps a chain that is not wanted any more from being deleted: the change fails at
+		// its end.
+		ours("iptables", "-t", "mangle", "-N", "others")
+		ours("iptables", "-t", "mangle", "-A", "others", "-j", "privnet-own-to")
+		next := policy
+		next.Role = egress.RoleCell
+		Expect(table.Apply(next)).NotTo(Succeed())
+		for _, line := range strings.Split(stripped(before), "\n") {
+			Expect(run(filepath.Join(dir, "iptables-save"), "-t", "mangle")).To(ContainSubstring(line))
+		}
+	})
+}
+
+// stripped is a dump without dates and counters.
+func stripped(dump string) string {
+	var lines []string
+	for _, line := range strings.Split(dump, "\n") {
+		if !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+var _ = Describe("The rules in iptables-nft", func() { suite("nf_tables") })
+var _ = Describe("The rules in iptables-legacy", func() { suite("legacy") })
+
+var _ = Describe("An iptables that cannot do its work", func() {
+	It("is an error when it says that a table is incompatible, although it exits with 0", func() {
+		runner, files := fakes.NewFakeCmdRunner(), fakes.NewFakeFileSystem()
+		runner.AddCmdResult("iptables --version", fakes.FakeCmdResult{Stdout: "iptables v1.8.7 (nf_tables)"})
+		runner.AddCmdResult("iptables-save -c -t mangle", fakes.FakeCmdResult{Stdout: "# Table `mangle' is incompatible, use 'nft' tool.\n"})
+		_, err := iptables.New(runner, files).Check(policyWithoutDir())
+		Expect(err).To(MatchError("reading the mangle table by iptables-save: Table `mangle' is incompatible, use 'nft' tool."))
+	})
+
+	It("is an error in its own words when it fails", func() {
+		runner, files := fakes.NewFakeCmdRunner(), fakes.NewFakeFileSystem()
+		runner.AddCmdResult("iptables --version", fakes.FakeCmdResult{Stdout: "iptables v1.8.7 (legacy)"})
+		runner.AddCmdResult("iptables-save -c -t mangle", fakes.FakeCmdResult{Stderr: "Permission denied (you must be root)\n", ExitStatus: 3, Error: fmt.Errorf("exit 3")})
+		_, err := iptables.New(runner, files).Check(policyWithoutDir())
+		Expect(err).To(MatchError("reading the mangle table by iptables-save: Permission denied (you must be root)"))
+	})
+})
+
+func policyWithoutDir() egress.Policy {
+	p := policy
+	p.IPTablesBinDir = ""
+	return p
+}

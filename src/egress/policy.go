@@ -1,0 +1,119 @@
+package egress
+
+import (
+	"net/netip"
+	"slices"
+
+	"privnet/connection"
+	"privnet/document"
+)
+
+// Role is what the VM is to the connection.
+type Role string
+
+const (
+	// RoleCell is a dedicated cell: it runs the org's apps.
+	RoleCell Role = "cell"
+	// RoleGateway is the VM that holds the tunnel.
+	RoleGateway Role = "gateway"
+	// RoleSharedCell is any other cell: it must keep out of every segment.
+	RoleSharedCell Role = "shared-cell"
+	// RoleDenied is no role that can be configured: see Policy.Denied.
+	RoleDenied Role = "denied"
+)
+
+// Policy is what one VM enforces.
+type Policy struct {
+	Role Role
+	// IPTablesBinDir is the directory of the iptables programs; empty means those on the PATH.
+	IPTablesBinDir string
+	// Connection holds the fields that the role needs; it is empty on a shared cell.
+	Connection connection.Connection
+	// Addresses are the VM's own.
+	Addresses []netip.Addr
+	// SegmentsPool is the platform's space for segments; for a shared cell only.
+	SegmentsPool []netip.Prefix
+	// Detours are destinations whose routes on this VM have their next hop in the pool, as observed: what a
+	// container sends there would enter a segment under another address. For a shared cell only.
+	Detours []netip.Prefix
+}
+
+// Fields are the names of a policy's fields in JSON.
+var Fields = []string{"role", "backend", "iptables_bin_dir", "connection", "addresses", "segments_pool"}
+
+// Read reads a policy. Problems are recorded in the value's document; what is returned beside problems
+// holds the parts that are right, and is fit for Denied only.
+func Read(v document.Value) Policy {
+	if !v.Fields(Fields...) {
+		return Policy{}
+	}
+	v.Get("role").Required("cell, gateway or shared-cell")
+	v.Get("backend").OneOf("auto", "auto", "iptables")
+	p := Policy{
+		Role:           Role(v.Get("role").OneOf("", string(RoleCell), string(RoleGateway), string(RoleSharedCell))),
+		IPTablesBinDir: v.Get("iptables_bin_dir").Text(),
+	}
+	for _, a := range v.Get("addresses").List() {
+		if address, ok := connection.ReadAddress(a, "an address of this VM"); ok {
+			p.Addresses = append(p.Addresses, address)
+		}
+	}
+	if p.Role == RoleSharedCell {
+		p.readPool(v.Get("segments_pool"))
+	} else {
+		p.readConnection(v)
+	}
+	return p
+}
+
+func (p *Policy) readPool(v document.Value) {
+	for _, element := range v.List() {
+		if prefix, ok := connection.ReadPrefix(element); ok {
+			p.SegmentsPool = append(p.SegmentsPool, prefix)
+		}
+	}
+	if len(v.List()) == 0 {
+		v.Problem("is missing; give the CIDRs from which the platform takes its segments")
+	}
+	for _, a := range p.Addresses {
+		if connection.Contains(p.SegmentsPool, a) {
+			v.Problem("holds this VM's own address %s; a shared cell stands outside the pool", a)
+		}
+	}
+}
+
+func (p *Policy) readConnection(v document.Value) {
+	p.Connection = connection.Read(v.Get("connection"))
+	c, networks := p.Connection, v.Get("connection").Get("private_networks")
+	for _, a := range p.Addresses {
+		if connection.Contains(c.PrivateNetworks, a) {
+			networks.Problem("holds this VM's own address %s; the VM would be cut off", a)
+		}
+	}
+	switch {
+	case p.Role == RoleGateway && len(v.Get("connection").Get("endpoints").List()) == 0:
+		v.Get("connection").Get("endpoints").Problem("is missing; give the endpoints from which IKE and ESP are taken")
+	case p.Role == RoleGateway && !slices.ContainsFunc(c.Gateways, p.isMine):
+		v.Get("connection").Get("gateways").Problem("has none of this VM's addresses %v; the gateway's address in the segment must be one of them", p.Addresses)
+	case p.Role == RoleCell && !slices.ContainsFunc(p.Addresses, p.inSegment):
+		v.Get("connection").Get("segment").Problem("holds none of this VM's addresses %v; a dedicated cell is in the segment", p.Addresses)
+	}
+}
+
+func (p Policy) isMine(g connection.Gateway) bool { return slices.Contains(p.Addresses, g.Address) }
+
+func (p Policy) inSegment(a netip.Addr) bool { return connection.Contains(p.Connection.Segment, a) }
+
+// Denied is what can be enforced of a policy that is not valid as a whole: containers and forwarded
+// traffic are kept away from every network that it names in a valid way. The VM's own traffic is left
+// alone, because networks that were never checked against the platform's must not cut off its agent. It
+// returns false if the policy names no network.
+func (p Policy) Denied() (Policy, bool) {
+	networks := slices.Concat(p.Connection.PrivateNetworks, p.SegmentsPool)
+	denied := Policy{
+		Role:           RoleDenied,
+		IPTablesBinDir: p.IPTablesBinDir,
+		Connection:     connection.Connection{PrivateNetworks: networks},
+	}
+	return denied, len(networks) > 0
+}

@@ -1,0 +1,203 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"privnet/probe"
+	"privnet/probe/health"
+)
+
+// maxStatus is the size in bytes of the longest answer that is read.
+const maxStatus = 16 << 20
+
+func newStatus(f *files) *cobra.Command {
+	asJSON := false
+	command := &cobra.Command{
+		Use:   "status",
+		Short: "Show the state of every pair; exit 0 if the connection is up, 1 if not",
+		Long: `Asks the running prober and shows the state of the connection and of each pair of segment and
+private network. The exit status is 0 if traffic can pass on every pair (up, or idle: nothing was sent
+for a while), 1 if not or if the prober does not answer.`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			status, raw, err := askStatus(command.Context(), f.config)
+			if err != nil {
+				return failure{err}
+			}
+			if asJSON {
+				_, err = command.OutOrStdout().Write(raw)
+			} else {
+				err = show(command.OutOrStdout(), status)
+			}
+			if err != nil {
+				return failure{err}
+			}
+			if status.State != health.Up && status.State != health.Idle {
+				return failure{fmt.Errorf("the connection of %s is %s: %s", status.Org, status.State, status.Reason)}
+			}
+			return nil
+		},
+	}
+	command.Flags().BoolVar(&asJSON, "json", false, "print the status as the prober serves it")
+	return command
+}
+
+func newReady(f *files) *cobra.Command {
+	var timeout time.Duration
+	command := &cobra.Command{
+		Use:   "ready",
+		Short: "Wait until the prober watches; it does not wait for a tunnel",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(command.Context(), timeout)
+			defer cancel()
+			if err := waitReady(ctx, f.config); err != nil {
+				return failure{err}
+			}
+			return nil
+		},
+	}
+	command.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
+	return command
+}
+
+func waitReady(ctx context.Context, config string) error {
+	for {
+		_, err := ask(ctx, config, "/ready")
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the prober: %w", err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func askStatus(ctx context.Context, config string) (probe.Status, []byte, error) {
+	raw, err := ask(ctx, config, "/v1/status")
+	if err != nil {
+		return probe.Status{}, nil, err
+	}
+	var status probe.Status
+	if err := json.Unmarshal(raw, &status); err != nil {
+		return probe.Status{}, nil, fmt.Errorf("reading the prober's answer: %w", err)
+	}
+	if status.Version != probe.StatusVersion {
+		return probe.Status{}, nil, fmt.Errorf("the prober answers in version %d, this command knows %d", status.Version, probe.StatusVersion)
+	}
+	return status, raw, nil
+}
+
+func ask(ctx context.Context, configFile, path string) ([]byte, error) {
+	config, err := loadConfig(configFile)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(config.Listen).String()+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("asking the prober: %w", err)
+	}
+	transport := &http.Transport{DisableKeepAlives: true} // no proxy from the environment
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, fmt.Errorf("asking the prober: %w", err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxStatus))
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = errors.New(response.Status)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking the prober: %w", err)
+	}
+	return body, nil
+}
+
+// reachable turns the address to listen on into one to connect to.
+func reachable(listen netip.AddrPort) netip.AddrPort {
+	switch listen.Addr() {
+	case netip.IPv4Unspecified():
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), listen.Port())
+	case netip.IPv6Unspecified():
+		return netip.AddrPortFrom(netip.IPv6Loopback(), listen.Port())
+	}
+	return listen
+}
+
+// show prints a status for people.
+func show(out io.Writer, s probe.Status) error {
+	where := "a cell"
+	if s.Gateway != "" {
+		where = "gateway " + s.Gateway
+	}
+	fmt.Fprintf(out, "Connection of %s, seen from %s: %s%s\n", s.Org, where, s.State, since(s.Since))
+	fmt.Fprintf(out, "Egress rules: %s%s\n", s.Enforcement.State, because(s.Enforcement.Reason))
+	for _, t := range s.Tunnels {
+		fmt.Fprintf(out, "Tunnel with %s: %s\n", t.Endpoint, describe(t))
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\nSEGMENT\tPRIVATE NETWORK\tSTATE\tSINCE\tBYTES IN\tBYTES OUT\tREASON")
+	for _, p := range s.Pairs {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", p.Segment, p.PrivateNetwork, p.State, moment(p.Since), p.BytesIn, p.BytesOut, p.Reason)
+	}
+	if len(s.Targets) > 0 {
+		fmt.Fprintln(table, "\nTARGET\tREACHED\tSERVED\tTOOK\tASKED\tLOST\tREASON")
+	}
+	for _, t := range s.Targets {
+		took := time.Duration(t.Seconds * float64(time.Second)).Round(10 * time.Microsecond)
+		fmt.Fprintf(table, "%s\t%t\t%t\t%s\t%d\t%d\t%s\n", t.Name, t.Reached, t.Served, took, t.Questions, t.Losses, t.Reason)
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("printing the status: %w", err)
+	}
+	return nil
+}
+
+func describe(t probe.Tunnel) string {
+	switch {
+	case t.State == "":
+		return "no IKE_SA"
+	case !t.Established:
+		return fmt.Sprintf("IKEv%d, %s", t.IKEVersion, t.State)
+	}
+	nat := ""
+	if t.RemoteNAT || t.LocalNAT {
+		nat = ", through NAT"
+	}
+	return fmt.Sprintf("IKEv%d, %s%s%s", t.IKEVersion, t.Algorithms, nat, since(t.EstablishedAt))
+}
+
+func since(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return " since " + moment(t)
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
+}

@@ -1,0 +1,137 @@
+// Package command is the command line of tunnel-prober: the process that watches, and the commands that
+// ask it. Asking needs no privilege and changes nothing.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	boshlog "github.com/cloudfoundry/bosh-utils/logger"
+	boshsys "github.com/cloudfoundry/bosh-utils/system"
+	"github.com/spf13/cobra"
+
+	"privnet/ipsec/vici"
+	"privnet/ipsec/vici/view"
+	"privnet/probe"
+	"privnet/probe/check"
+)
+
+// Exit codes. A wrong use of the command line is 2.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// poll is how often charon is asked without a reason, for its counters.
+const poll = 2 * time.Second
+
+// failure is an error after which the usage is of no help.
+type failure struct{ error }
+
+// files are the paths that a prober uses.
+type files struct {
+	config, charon, enforcer, state string
+}
+
+// Execute runs the command line and returns the exit code.
+func Execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(arguments)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var failed failure
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &failed):
+		fmt.Fprintln(stderr, failed.Error())
+		return exitFailed
+	default:
+		fmt.Fprintf(stderr, "%v\nRun tunnel-prober --help to see how it is used.\n", err)
+		return exitUsage
+	}
+}
+
+func newRoot() *cobra.Command {
+	f := &files{}
+	root := &cobra.Command{
+		Use:   "tunnel-prober",
+		Short: "Says whether an org's connection to its private networks works, and why not",
+		Long: `tunnel-prober watches one org's connection from one VM: on a gateway the tunnels in charon, on
+gateways and cells the answers of the probe targets, and everywhere whether the egress rules are in
+place. For each pair of segment and private network it says up, idle, partial, down or unknown, why, and
+since when. It serves that on the configured address: /v1/status, /metrics and /ready.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&f.config, "config", "/var/vcap/jobs/tunnel-prober/config/prober.json", "the job's configuration")
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(newRun(f), newStatus(f), newReady(f))
+	return root
+}
+
+func newRun(f *files) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "run",
+		Short: "Watch the connection until stopped",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			log := slog.New(slog.NewJSONHandler(command.OutOrStdout(), nil))
+			if err := run(command.Context(), *f, log); err != nil {
+				return failure{err}
+			}
+			return nil
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&f.charon, "charon", view.DefaultSocket, "the socket that shows charon's security associations")
+	flags.StringVar(&f.enforcer, "enforcer", "/var/vcap/sys/run/egress-enforcer/status.json", "the egress enforcer's status file")
+	flags.StringVar(&f.state, "state", "/var/vcap/data/tunnel-prober/state.json", "the file for what a restart must not lose")
+	return command
+}
+
+func run(ctx context.Context, f files, log *slog.Logger) error {
+	config, err := loadConfig(f.config)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", config.Listen.String())
+	if err != nil {
+		return fmt.Errorf("opening the address to serve on: %w", err)
+	}
+	fileSystem := boshsys.NewOsFileSystem(boshlog.NewLogger(boshlog.LevelNone))
+	prober := probe.New(config, probe.Senses{
+		Charon: func(ctx context.Context, deliver func(vici.Update)) { vici.Watch(ctx, f.charon, poll, deliver) },
+		Ask:    check.Ask,
+		Enforcement: func(now time.Time) probe.Enforcement {
+			return probe.ReadEnforcement(fileSystem, f.enforcer, now)
+		},
+		Now: time.Now,
+	}, probe.Memory{Path: f.state}, log)
+
+	ctx, cancel := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	go func() {
+		defer cancel()
+		served <- probe.Serve(ctx, listener, prober.Handler())
+	}()
+	log.Info("watching", "org", config.Connection.Org, "role", config.Role, "listen", config.Listen.String())
+	prober.Run(ctx)
+	return <-served
+}
+
+func loadConfig(path string) (probe.Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return probe.Config{}, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return probe.ParseConfig(path, data)
+}
