@@ -1,0 +1,207 @@
+package opsfiles_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"gopkg.in/yaml.v2"
+
+	"privnet/onboard/cli"
+)
+
+var rowPattern = regexp.MustCompile("(?m)^\\| \\[`([^`]+)`\\]\\(([^)]+)\\) \\|")
+
+const platformFile = `iaas: vsphere
+networks: [10.0.0.0/16]
+segments: [{az: z1, cidr: 10.20.0.0/20}]
+public_addresses: [203.0.113.10-203.0.113.20]
+public_network: public
+`
+
+// onboard plans the orgs and renders them from a manifest; it returns their ops-files and the guard.
+func onboard(manifest []byte, orgs ...string) (ops [][]byte, guard []byte) {
+	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	path := func(name ...string) string { return filepath.Join(append([]string{dir}, name...)...) }
+	write := func(name string, data []byte) {
+		Expect(os.WriteFile(path(name), data, 0o644)).To(Succeed())
+	}
+	run := func(args ...string) {
+		var stderr bytes.Buffer
+		Expect(cli.Run(args, strings.NewReader(""), io.Discard, &stderr)).To(Equal(0), stderr.String())
+	}
+	write("platform.yml", []byte(platformFile))
+	write("cf.yml", manifest)
+	for _, org := range orgs {
+		// Two customers may have the same private networks, and even the same endpoint.
+		write("request.yml", fmt.Appendf(nil, `org: %s
+endpoint: {address: 198.51.100.10, device: paloalto}
+private_networks: [10.150.0.0/16]
+apps: 20
+`, org))
+		run("plan", "--request", path("request.yml"), "--platform", path("platform.yml"), "--orgs", path("orgs"))
+	}
+	run("render", "--all", "--shared-cell-guard", "--platform", path("platform.yml"), "--manifest", path("cf.yml"),
+		"--orgs", path("orgs"), "--out", path("rendered"))
+	for _, org := range orgs {
+		ops = append(ops, read(path("rendered", org, "ops.yml")))
+	}
+	return ops, read(path("rendered", "shared-cell-guard.yml"))
+}
+
+// expectExplicitLinks checks that whatever our jobs may consume has one named provider, or nil.
+func expectExplicitLinks(manifest []byte) {
+	GinkgoHelper()
+	m := parse(manifest)
+	providers := map[string]int{}
+	for _, group := range named(m, "instance_groups") {
+		for _, job := range named(group, "jobs") {
+			provides, _ := job["provides"].(mapping)
+			for _, link := range provides {
+				if link, ok := link.(mapping); ok && link["as"] != nil {
+					providers[link["as"].(string)]++
+				}
+			}
+		}
+	}
+	ours := 0
+	for _, group := range named(m, "instance_groups") {
+		for name, job := range named(group, "jobs") {
+			if job["release"] != "private-network" {
+				continue
+			}
+			ours++
+			var spec struct{ Consumes []struct{ Name string } }
+			Expect(yaml.Unmarshal(read(root, "jobs", name, "spec"), &spec)).To(Succeed())
+			consumes, _ := job["consumes"].(mapping)
+			for _, link := range spec.Consumes {
+				where := fmt.Sprintf("%s/%s consumes %s", group["name"], name, link.Name)
+				Expect(consumes).To(HaveKey(link.Name), where)
+				if consumes[link.Name] == "nil" {
+					continue
+				}
+				from := consumes[link.Name].(mapping)["from"]
+				Expect(providers).To(HaveKeyWithValue(from, 1), where)
+			}
+		}
+	}
+	Expect(ours).NotTo(BeZero())
+}
+
+// cellLinks are the links that more than one group of cells provides, and the jobs that consume them.
+var cellLinks = map[string]struct{ provides, consumes []string }{
+	"garden":             {provides: []string{"iptables"}},
+	"vxlan-policy-agent": {provides: []string{"vpa"}, consumes: []string{"iptables", "cni_config"}},
+	"silk-cni":           {provides: []string{"cni_config"}, consumes: []string{"vpa"}},
+	"silk-daemon":        {consumes: []string{"iptables", "vpa"}},
+}
+
+// expectCellLinks checks that no cell, dedicated or shared, finds a link by its type alone.
+func expectCellLinks(manifest []byte) {
+	GinkgoHelper()
+	for _, group := range named(parse(manifest), "instance_groups") {
+		for name, job := range named(group, "jobs") {
+			provides, _ := job["provides"].(mapping)
+			consumes, _ := job["consumes"].(mapping)
+			for _, link := range cellLinks[name].provides {
+				where := fmt.Sprintf("%s/%s provides %s", group["name"], name, link)
+				Expect(provides).To(HaveKey(link), where)
+				if provides[link] != "nil" {
+					Expect(provides[link]).To(HaveKey("as"), where)
+				}
+			}
+			for _, link := range cellLinks[name].consumes {
+				where := fmt.Sprintf("%s/%s consumes %s", group["name"], name, link)
+				Expect(consumes).To(HaveKey(link), where)
+				Expect(consumes[link]).To(HaveKey("from"), where)
+			}
+		}
+	}
+}
+
+// without is a manifest without an org's groups and variables.
+func without(manifest []byte, org string) mapping {
+	m := parse(manifest)
+	for _, key := range []string{"instance_groups", "variables"} {
+		var kept []interface{}
+		for _, element := range m[key].([]interface{}) {
+			name := element.(mapping)["name"].(string)
+			if !strings.HasSuffix(name, "-"+org) && !strings.HasPrefix(name, "private-network-"+org+"-") {
+				kept = append(kept, element)
+			}
+		}
+		m[key] = kept
+	}
+	return m
+}
+
+var _ = Describe("Two orgs in cf-deployment", func() {
+	base := func(operations ...string) []byte {
+		GinkgoHelper()
+		dir := cfDeployment()
+		var files [][]byte
+		for _, name := range operations {
+			files = append(files, read(dir, "operations", name))
+		}
+		return interpolate(read(dir, "cf-deployment.yml"), map[string]any{"network_name": "other", "deployment_name": "other"}, files...)
+	}
+
+	DescribeTable("meet no link but their own, leave no variable of ours open, and may be applied in any order and twice",
+		func(operations ...string) {
+			manifest := base(operations...)
+			ops, guard := onboard(manifest, "agency-a", "agency-b")
+			out := interpolate(manifest, nil, ops[0], ops[1], guard)
+			expectExplicitLinks(out)
+			expectCellLinks(out)
+			Expect(unresolved(out)).To(Equal(unresolved(manifest)))
+			Expect(interpolate(manifest, nil, ops[0], ops[1], guard, ops[1], guard, ops[0])).To(Equal(out))
+
+			other := interpolate(manifest, nil, guard, ops[1], ops[0])
+			for _, key := range []string{"instance_groups", "variables", "releases"} {
+				Expect(named(parse(other), key)).To(Equal(named(parse(out), key)))
+			}
+			again, _ := onboard(out, "agency-a", "agency-b")
+			Expect(interpolate(manifest, nil, again[0], again[1], guard)).To(Equal(out))
+		},
+		Entry("as it is"),
+		Entry("with an isolation segment", "add-persistent-isolation-segment-diego-cell.yml", "add-persistent-isolation-segment-router.yml"),
+		Entry("in one AZ", "scale-to-one-az.yml"),
+		Entry("under other names", "rename-network-and-deployment.yml"),
+		Entry("with compiled releases", "use-compiled-releases.yml"),
+		Entry("with all of these", "scale-to-one-az.yml", "add-persistent-isolation-segment-diego-cell.yml",
+			"use-compiled-releases.yml", "set-router-static-ips.yml"),
+	)
+
+	It("change nothing for each other: the second adds its own groups and variables only", func() {
+		manifest := base()
+		ops, _ := onboard(manifest, "agency-a", "agency-b")
+		one, two := interpolate(manifest, nil, ops[0]), interpolate(manifest, nil, ops[0], ops[1])
+		Expect(without(two, "agency-b")).To(Equal(parse(one)))
+		alone, _ := onboard(manifest, "agency-a")
+		Expect(alone[0]).To(Equal(ops[0]))
+	})
+
+	It("change nothing for the platform but the names of the shared cells' links", func() {
+		manifest := base()
+		ops, _ := onboard(manifest, "agency-a")
+		out := without(interpolate(manifest, nil, ops[0]), "agency-a")
+		for _, group := range named(out, "instance_groups") {
+			for name, job := range named(group, "jobs") {
+				if _, shared := cellLinks[name]; shared {
+					delete(job, "provides")
+					delete(job, "consumes")
+				}
+			}
+		}
+		releases := out["releases"].([]interface{})
+		out["releases"] = releases[:len(releases)-1]
+		Expect(out).To(Equal(parse(manifest)))
+	})
+})

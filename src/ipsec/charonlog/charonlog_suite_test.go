@@ -1,0 +1,13 @@
+package charonlog_test
+
+import (
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+func TestCharonlog(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "ipsec/charonlog")
+}

@@ -1,0 +1,311 @@
+// Package gateway runs charon on a gateway: it renders the job's configuration, supervises charon, loads
+// what was rendered over vici, and closes the tunnels in an orderly way. It never waits for a security
+// association: the customer may initiate weeks later.
+//
+// The promises: charon's end ends Run with an error, and Run's end is charon's end, whatever the cause.
+// A configuration that is wrong touches nothing. No key is written but to a file of mode 0600 and to
+// charon's socket.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"privnet/atomicfile"
+	"privnet/connection"
+	"privnet/ipsec"
+	"privnet/ipsec/charonlog"
+	"privnet/ipsec/vici"
+)
+
+// Paths are where a gateway's files are.
+type Paths struct {
+	// Config and Key are the job's gateway.json and psk.json.
+	Config, Key string
+	// Data is the directory for what is rendered.
+	Data string
+	// Run is the directory of charon's vici socket and pid file, which is compiled into charon.
+	Run string
+	// StrongSwan is the directory that strongSwan is installed in.
+	StrongSwan string
+	// TUN is the device that the userland data path needs.
+	TUN string
+}
+
+// DefaultPaths are those of the job on a VM.
+func DefaultPaths() Paths {
+	return Paths{
+		Config:     "/var/vcap/jobs/ipsec-gateway/config/gateway.json",
+		Key:        "/var/vcap/jobs/ipsec-gateway/config/psk.json",
+		Data:       "/var/vcap/data/ipsec-gateway",
+		Run:        "/var/vcap/sys/run/ipsec-gateway",
+		StrongSwan: "/var/vcap/packages/strongswan",
+		TUN:        "/dev/net/tun",
+	}
+}
+
+// Socket is the path of charon's vici socket.
+func (p Paths) Socket() string { return filepath.Join(p.Run, "charon.vici") }
+
+func (p Paths) strongSwanConf() string { return filepath.Join(p.Data, "strongswan.conf") }
+func (p Paths) loaded() string         { return filepath.Join(p.Run, "loaded.json") }
+
+// The times that things may take.
+const (
+	startPatience = 30 * time.Second
+	// stopPatience is less than the 15 s after which bpm kills what it stops.
+	stopPatience  = 10 * time.Second
+	drainPatience = 5 * time.Second
+	pollInterval  = 100 * time.Millisecond
+)
+
+// Gateway is one gateway instance.
+type Gateway struct {
+	Paths Paths
+	Log   *slog.Logger
+	// FlushSAs removes the SAs that an earlier charon left in the kernel.
+	FlushSAs func() error
+	// ServeView shows the tunnels to processes that must not change them, until the context ends.
+	ServeView func(context.Context) error
+}
+
+// Check reads and renders the configuration and starts nothing. The error names everything that is wrong.
+func (g Gateway) Check() (ipsec.Config, error) {
+	config, _, err := g.render()
+	return config, err
+}
+
+func (g Gateway) render() (ipsec.Config, ipsec.Rendered, error) {
+	var files [2]ipsec.File
+	for i, path := range []string{g.Paths.Config, g.Paths.Key} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return ipsec.Config{}, ipsec.Rendered{}, fmt.Errorf("reading the job's configuration: %w", err)
+		}
+		files[i] = ipsec.File{Name: path, Data: data}
+	}
+	config, err := ipsec.Read(files[0], files[1])
+	if err != nil {
+		return ipsec.Config{}, ipsec.Rendered{}, err
+	}
+	if config.DataPath == connection.DataPathUserland {
+		if _, err := os.Stat(g.Paths.TUN); err != nil {
+			return ipsec.Config{}, ipsec.Rendered{}, fmt.Errorf("data_path: userland needs the device %s: %w", g.Paths.TUN, err)
+		}
+	}
+	rendered, err := ipsec.Render(config, g.Paths.Socket())
+	return config, rendered, err
+}
+
+// Run starts charon, loads the configuration and supervises charon until the context ends; then charon
+// tells its peers and ends. If charon ends by itself, Run returns an error.
+func (g Gateway) Run(ctx context.Context) error {
+	config, rendered, err := g.render()
+	if err != nil {
+		return err
+	}
+	if err := g.write(rendered); err != nil {
+		return err
+	}
+	// A pid file that outlived its charon names, in a fresh container, some other process.
+	for _, stale := range []string{filepath.Join(g.Paths.Run, "charon.pid"), g.Paths.Socket(), g.Paths.loaded()} {
+		if err := os.Remove(stale); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing what an earlier charon left: %w", err)
+		}
+	}
+	if config.DataPath == connection.DataPathKernel {
+		if err := g.FlushSAs(); err != nil {
+			return err
+		}
+	}
+	charon, err := startCharon(g.Paths, charonlog.Relay{Log: g.Log, Tunnels: rendered.Tunnels})
+	if err != nil {
+		return err
+	}
+	err = g.supervise(ctx, charon, rendered)
+	return errors.Join(err, charon.stop(stopPatience))
+}
+
+func (g Gateway) supervise(ctx context.Context, charon *process, rendered ipsec.Rendered) error {
+	loading, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	loaded := make(chan error, 1)
+	go func() { loaded <- g.loadFirst(loading, rendered) }()
+	viewing, stopViewing := context.WithCancel(ctx)
+	defer stopViewing()
+	go func() {
+		// Whoever looks on sees nothing then, and says so. That is no reason to close a tunnel.
+		if err := g.ServeView(viewing); err != nil {
+			g.Log.Error("the tunnels cannot be watched", "reason", err.Error())
+		}
+	}()
+	for {
+		select {
+		case err := <-loaded:
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			g.Log.Info("the gateway is ready: charon holds all connections", "connections", len(rendered.Connections))
+		case <-charon.ended:
+			return fmt.Errorf("charon ended by itself: %w", charon.err)
+		case <-ctx.Done():
+			g.Log.Info("stopping: closing all tunnels")
+			return nil
+		}
+	}
+}
+
+func (g Gateway) loadFirst(ctx context.Context, rendered ipsec.Rendered) error {
+	charon, err := g.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer charon.Close()
+	_, err = g.load(ctx, charon, rendered, vici.Loaded{})
+	return err
+}
+
+// connect waits until charon answers.
+func (g Gateway) connect(ctx context.Context) (*vici.Charon, error) {
+	for {
+		charon, err := vici.Connect(ctx, g.Paths.Socket())
+		if err == nil {
+			if _, err = charon.Version(ctx); err == nil {
+				return charon, nil
+			}
+			charon.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for charon to answer: %w", err)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// load gives charon what is rendered and remembers it beside the socket, for the next reload.
+func (g Gateway) load(ctx context.Context, charon *vici.Charon, rendered ipsec.Rendered, have vici.Loaded) (vici.Changes, error) {
+	now, changes, err := charon.Load(ctx, rendered, have)
+	if saveErr := saveLoaded(g.Paths.loaded(), now); saveErr != nil {
+		err = errors.Join(err, saveErr)
+	}
+	if err != nil {
+		return changes, err
+	}
+	return changes, charon.Verify(ctx, rendered)
+}
+
+// Reload brings the running charon to the job's configuration. What did not change keeps its tunnels. If
+// charon refuses a connection, it keeps the one it has, and the error names what it refused.
+func (g Gateway) Reload(ctx context.Context) (vici.Changes, error) {
+	_, rendered, err := g.render()
+	if err != nil {
+		return vici.Changes{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	charon, err := vici.Connect(ctx, g.Paths.Socket())
+	if err != nil {
+		return vici.Changes{}, err
+	}
+	defer charon.Close()
+	plugins, err := charon.Plugins(ctx)
+	if err != nil {
+		return vici.Changes{}, err
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(plugins)), slices.Sorted(slices.Values(rendered.Plugins))) {
+		return vici.Changes{}, errors.New("data_path cannot change under a running charon: restart the job")
+	}
+	have, err := readLoaded(g.Paths.loaded())
+	if err != nil {
+		return vici.Changes{}, err
+	}
+	changes, err := g.load(ctx, charon, rendered, have)
+	if err != nil {
+		return changes, err
+	}
+	before, err := os.ReadFile(g.Paths.strongSwanConf())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return changes, fmt.Errorf("reading strongswan.conf: %w", err)
+	}
+	if err := g.write(rendered); err != nil {
+		return changes, err
+	}
+	if string(before) != rendered.StrongSwanConf() {
+		return changes, charon.ReloadSettings(ctx)
+	}
+	return changes, nil
+}
+
+// Ready waits until charon answers and holds everything that the job configures.
+func (g Gateway) Ready(ctx context.Context) error {
+	_, rendered, err := g.render()
+	if err != nil {
+		return err
+	}
+	for {
+		err := g.verify(ctx, rendered)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+func (g Gateway) verify(ctx context.Context, rendered ipsec.Rendered) error {
+	charon, err := vici.Connect(ctx, g.Paths.Socket())
+	if err != nil {
+		return err
+	}
+	defer charon.Close()
+	return charon.Verify(ctx, rendered)
+}
+
+// Drain closes all tunnels, so that the endpoints know at once, and returns how many there were. A charon
+// that does not run has none.
+func (g Gateway) Drain(ctx context.Context) (int, error) {
+	charon, err := vici.Connect(ctx, g.Paths.Socket())
+	if err != nil {
+		g.Log.Info("nothing to drain: charon does not answer", "reason", err.Error())
+		return 0, nil
+	}
+	defer charon.Close()
+	return charon.TerminateAll(ctx, drainPatience)
+}
+
+func (g Gateway) write(rendered ipsec.Rendered) error {
+	const secrets = "secrets.conf"
+	directory := filepath.Join(g.Paths.Data, "swanctl")
+	for _, path := range []string{g.Paths.Data, g.Paths.Run, directory} {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return fmt.Errorf("making the gateway's directories: %w", err)
+		}
+	}
+	for _, file := range []struct {
+		path, text string
+		mode       fs.FileMode
+	}{
+		{filepath.Join(directory, secrets), rendered.Secrets(), 0o600},
+		{filepath.Join(directory, "swanctl.conf"), rendered.Swanctl(secrets), 0o640},
+		{g.Paths.strongSwanConf(), rendered.StrongSwanConf(), 0o640},
+	} {
+		if err := atomicfile.Write(file.path, []byte(file.text), file.mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,225 @@
+package lab
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"privnet/lab/bpm"
+	"privnet/lab/promise"
+	"privnet/lab/serve"
+)
+
+const about = `Runs the whole product on this one machine: the release as bosh builds it, an org's cells and gateway as
+hosts with a network, files and processes of their own, a customer's VPN endpoint (Debian's strongSwan) and
+its private networks behind an internet. Nothing of this machine's own network is touched.
+
+  sudo scripts/lab up       build everything, start it, and measure the promises
+  sudo scripts/lab check    measure them again
+  sudo scripts/lab down     end it and remove every trace`
+
+// errUsage marks what the caller typed wrong.
+var errUsage = errors.New("")
+
+// errBroken says that a promise does not hold; the table has said which.
+var errBroken = errors.New("a promise is broken")
+
+// Command is the whole command line. Root is the repository's directory.
+func Command(root string, out io.Writer) *cobra.Command {
+	l := Lab{Root: root, Out: out}
+	c := &cobra.Command{
+		Use: "lab", Short: "the product on one machine", Long: about, SilenceUsage: true, SilenceErrors: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if os.Geteuid() != 0 {
+				return fmt.Errorf("the lab makes network namespaces and needs root; run: sudo scripts/lab %s", c.Name())
+			}
+			return nil
+		},
+	}
+	c.SetOut(out)
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return fmt.Errorf("%w%w; see scripts/lab --help", errUsage, err)
+	})
+	c.AddCommand(l.upCommand(), l.checkCommand(), l.statusCommand(), l.logsCommand(), l.shellCommand(), l.downCommand(),
+		serveCommand(), bpmCommand())
+	for _, sub := range c.Commands() {
+		if check := sub.Args; check != nil {
+			sub.Args = func(c *cobra.Command, args []string) error {
+				if err := check(c, args); err != nil {
+					return fmt.Errorf("%w%w; see scripts/lab %s --help", errUsage, err, c.Name())
+				}
+				return nil
+			}
+		}
+	}
+	return c
+}
+
+// ExitCode is 2 for a wrong command line and 1 for everything else that failed.
+func ExitCode(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errUsage), strings.HasPrefix(err.Error(), "unknown command"):
+		return 2
+	}
+	return 1
+}
+
+func (l Lab) upCommand() *cobra.Command {
+	o := Options{Request: l.Root + "/manifests/lab/request.yml"}
+	c := &cobra.Command{
+		Use: "up", Short: "build everything, start it, and measure the promises", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.IKE != "" && o.IKE != "1" && o.IKE != "2" {
+				return fmt.Errorf("%w--ike is 1 or 2, not %q", errUsage, o.IKE)
+			}
+			if err := l.Up(c.Context(), o); err != nil {
+				return err
+			}
+			return l.check(c, false)
+		},
+	}
+	c.Flags().StringVar(&o.Request, "request", o.Request, "the customer's request `file`")
+	c.Flags().StringVar(&o.IKE, "ike", "", "IKE `version`, 1 or 2, instead of the request's")
+	c.Flags().BoolVar(&o.NAT, "nat", false, "put the customer's endpoint behind a NAT")
+	c.Flags().BoolVar(&o.GatewayNAT, "gateway-nat", false, "give the gateway one NIC, and its public address to a 1:1 NAT outside it, as clouds do")
+	return c
+}
+
+func (l Lab) checkCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "check", Short: "measure the promises on the running lab; exit 1 if one is broken", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return l.check(c, asJSON) },
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print a list of {name, ok, evidence}")
+	return c
+}
+
+func (l Lab) check(c *cobra.Command, asJSON bool) error {
+	promises, err := l.Check(c.Context())
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		encoder := json.NewEncoder(l.Out)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(promises); err != nil {
+			return err
+		}
+	} else {
+		printTable(l.Out, promises)
+	}
+	for _, p := range promises {
+		if !p.OK {
+			return errBroken
+		}
+	}
+	return nil
+}
+
+func printTable(out io.Writer, promises []promise.Promise) {
+	for _, p := range promises {
+		verdict := "kept  "
+		if !p.OK {
+			verdict = "BROKEN"
+		}
+		fmt.Fprintf(out, "\n%s  %s\n", verdict, p.Name)
+		for _, line := range strings.Split(p.Evidence, "; ") {
+			fmt.Fprintf(out, "          %s\n", line)
+		}
+	}
+}
+
+func (l Lab) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "the hosts, their jobs, and the connection", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return l.Status(c.Context()) },
+	}
+}
+
+func (l Lab) logsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "logs HOST", Short: "print a host's logs; a part of its name will do", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return l.Logs(args[0]) },
+	}
+}
+
+func (l Lab) shellCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "shell HOST [-- COMMAND...]", Short: "a shell, or one command, on a host", Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			h, err := l.Host(args[0])
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				args = append(args, "bash")
+			}
+			cmd := h.Command(c.Context(), args[1], args[2:]...)
+			if cmd.Err != nil {
+				return cmd.Err
+			}
+			// The shell takes this program's place, and so gets the terminal's signals itself.
+			return syscall.Exec(cmd.Path, cmd.Args, cmd.Env)
+		},
+	}
+}
+
+func (l Lab) downCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "down", Short: "end the lab and remove every trace, also after a crash", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return l.Down(c.Context()) },
+	}
+}
+
+func serveCommand() *cobra.Command {
+	var listen []string
+	var forward string
+	c := &cobra.Command{
+		Use: "serve", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			handler := serve.Page()
+			if forward != "" {
+				to, err := url.Parse(forward)
+				if err != nil {
+					return err
+				}
+				handler = serve.Forwarder(to)
+			}
+			failed := make(chan error)
+			for _, address := range listen {
+				go func() { failed <- serve.Run(address, handler) }()
+			}
+			return <-failed
+		},
+	}
+	c.Flags().StringArrayVar(&listen, "listen", nil, "address to listen on")
+	c.Flags().StringVar(&forward, "forward", "", "URL to forward to")
+	return c
+}
+
+func bpmCommand() *cobra.Command {
+	var process string
+	c := &cobra.Command{Use: "bpm", Hidden: true}
+	c.PersistentFlags().StringVarP(&process, "process", "p", "", "the process, if it is not named as the job")
+	b := bpm.BPM{Root: "/"}
+	for name, do := range map[string]func(job, process string) error{"start": b.Start, "stop": b.Stop} {
+		c.AddCommand(&cobra.Command{Use: name + " JOB", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+			if process == "" {
+				process = args[0]
+			}
+			return do(args[0], process)
+		}})
+	}
+	return c
+}

@@ -1,0 +1,21 @@
+package network_test
+
+import (
+	"os"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"privnet/lab/host"
+)
+
+func TestNetwork(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "lab/network")
+}
+
+func TestMain(m *testing.M) {
+	host.InitIfAsked()
+	os.Exit(m.Run())
+}

@@ -1,0 +1,35 @@
+// Package serve is what listens on the lab's hosts: a page that says who answers and whom it saw, or a
+// forwarder that stands for the platform's shared router.
+package serve
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"time"
+)
+
+// Page says the host's name and the address that the request came from.
+func Page() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, err := os.Hostname()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintf(w, "%s answers %s\n", name, r.RemoteAddr)
+	})
+}
+
+// Forwarder passes every request on to one other server.
+func Forwarder(to *url.URL) http.Handler {
+	return httputil.NewSingleHostReverseProxy(to)
+}
+
+// Run serves until the listener fails.
+func Run(address string, handler http.Handler) error {
+	server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	return server.ListenAndServe()
+}

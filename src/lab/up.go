@@ -1,0 +1,338 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"privnet/connection"
+	"privnet/lab/compile"
+	"privnet/lab/host"
+	"privnet/lab/network"
+	"privnet/lab/vm"
+	"privnet/onboard/plan"
+)
+
+// Up makes a running lab of the request, from whatever there was. A lab that runs with the same request
+// and options is left alone.
+func (l Lab) Up(ctx context.Context, o Options) error {
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	request, text, err := l.readRequest(o)
+	if err != nil {
+		return err
+	}
+	if s, _, err := l.running(); err == nil && reflect.DeepEqual(s.Options, o) && s.RequestText == text {
+		fmt.Fprintf(l.Out, "The lab is running already, with %s.\n", s.DataPath)
+		return nil
+	}
+	others, err := host.Others(l.dir())
+	if err != nil {
+		return fmt.Errorf("looking for other labs: %w", err)
+	}
+	if len(others) > 0 {
+		return fmt.Errorf("another lab runs on this machine, from %s; end it first with its own scripts/lab down", strings.Join(others, ", "))
+	}
+	if err := l.clear(ctx); err != nil {
+		return err
+	}
+	// So that whatever is started from here on is found by Down, also after a crash of this process.
+	if err := os.Setenv(host.Mark, l.dir()); err != nil {
+		return err
+	}
+	r := run{Lab: l, options: o, request: request, state: state{Options: o, RequestText: text}, start: time.Now()}
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) (string, error)
+	}{
+		{"the data path", r.chooseDataPath},
+		{"the release: blobs, bosh create-release", r.release},
+		{"the plan for the customer's request", r.makePlan},
+		{"the manifest: ops-files, variables", r.makeManifest},
+		{"the packages, by their packaging scripts", r.compile},
+		{"the jobs' templates", r.render},
+		{"the hosts and their networks", r.startHosts},
+		{"the jobs: pre-start, monit, post-start", r.startJobs},
+		{"the customer's site, from the hand-off", r.startCustomer},
+	} {
+		if err := r.step(ctx, step.name, step.do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readRequest reads the request and applies the options to it; the text tells one request from another.
+func (l Lab) readRequest(o Options) (connection.Request, string, error) {
+	data, err := os.ReadFile(o.Request)
+	if err != nil {
+		return connection.Request{}, "", fmt.Errorf("reading the request: %w", err)
+	}
+	request, err := connection.ParseRequest(o.Request, data)
+	if err != nil {
+		return connection.Request{}, "", err
+	}
+	if o.IKE != "" {
+		request.IKE = connection.IKE(o.IKE)
+	}
+	return request, string(data), nil
+}
+
+// run is one Up on its way.
+type run struct {
+	Lab
+	options  Options
+	request  connection.Request
+	state    state
+	start    time.Time
+	steps    int
+	path     connection.DataPath
+	plan     plan.Plan
+	deployed deployment
+	built    compile.Release
+	machines []machine
+	hosts    map[string]host.Host
+}
+
+func (r *run) step(ctx context.Context, name string, do func(context.Context) (string, error)) error {
+	r.steps++
+	fmt.Fprintf(r.Out, "%d  %-42s ", r.steps, name)
+	start := time.Now()
+	detail, err := do(ctx)
+	if err == nil {
+		fmt.Fprintf(r.Out, "%5.1f s  %s\n", time.Since(start).Seconds(), detail)
+		return nil
+	}
+	fmt.Fprintln(r.Out, "failed")
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted; what was started is still there, remove it with: sudo scripts/lab down")
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// chooseDataPath asks the kernel itself, in a network of its own, whether it has ESP.
+func (r *run) chooseDataPath(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "unshare", "--net", "ip", "xfrm", "state", "add", "src", "192.0.2.1", "dst", "192.0.2.2",
+		"proto", "esp", "spi", "0x100", "mode", "tunnel", "enc", "cbc(aes)", "0x00112233445566778899aabbccddeeff").CombinedOutput()
+	if err == nil {
+		r.path, r.state.DataPath = connection.DataPathKernel, "the kernel's ESP (this kernel has it)"
+		return r.state.DataPath, nil
+	}
+	r.path = connection.DataPathUserland
+	r.state.DataPath = fmt.Sprintf("ESP in userland (this kernel has none: %s)", strings.ToLower(lastLine(out)))
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		return "", fmt.Errorf("this kernel has no ESP, and ESP in userland needs /dev/net/tun, which this machine lacks")
+	}
+	return r.state.DataPath, nil
+}
+
+func lastLine(out []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return lines[len(lines)-1]
+}
+
+// tool runs one of the repository's own commands. What it says is kept in a log.
+func (r *run) tool(ctx context.Context, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(r.Root, name), args...)
+	cmd.Dir = r.Root
+	out, err := cmd.CombinedOutput()
+	log := r.file(filepath.Base(name) + ".log")
+	if writeErr := os.WriteFile(log, out, 0o644); writeErr != nil {
+		return fmt.Errorf("keeping the log: %w", writeErr)
+	}
+	if err != nil {
+		lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+		return fmt.Errorf("%s: %w; the end of %s:\n%s", name, err, log, bytes.Join(lines[max(0, len(lines)-15):], []byte("\n")))
+	}
+	return nil
+}
+
+func (r *run) release(ctx context.Context) (string, error) {
+	return "", r.tool(ctx, "scripts/create-release", "--tarball", r.file("release.tgz"))
+}
+
+// makePlan gives privnet the request as the customer wrote it, unless an option changes it.
+func (r *run) makePlan(ctx context.Context) (string, error) {
+	request, platform := r.options.Request, r.example("platform.yml")
+	if r.options.IKE != "" {
+		request = r.file("request.yml")
+		if err := override(r.options.Request, request, map[string]any{"ike": r.options.IKE}); err != nil {
+			return "", err
+		}
+	}
+	if r.options.GatewayNAT {
+		from := platform
+		platform = r.file("platform.yml")
+		if err := override(from, platform, map[string]any{"gateway_address": "nat", "public_network": nil}); err != nil {
+			return "", err
+		}
+	}
+	if err := r.tool(ctx, "bin/privnet", "plan", "--request", request, "--platform", platform, "--orgs", r.file("orgs")); err != nil {
+		return "", err
+	}
+	file := r.file("orgs", r.request.Name, "plan.yml")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("reading the plan: %w", err)
+	}
+	if r.plan, err = plan.Parse(file, data); err != nil {
+		return "", err
+	}
+	if err := r.tool(ctx, "bin/privnet", "render", "--org", r.plan.Name, "--platform", platform, "--manifest", r.example("manifest.yml"),
+		"--orgs", r.file("orgs"), "--out", r.file("rendered"), "--shared-cell-guard"); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("segment %s, gateway %s, dedicated cells: %d", r.plan.Segment[0].CIDR, r.plan.Gateways[0].PublicAddress, r.plan.Cells), nil
+}
+
+func (r *run) example(name string) string { return filepath.Join(r.Root, "manifests", "lab", name) }
+
+func (r *run) makeManifest(context.Context) (string, error) {
+	base, err := os.ReadFile(r.example("manifest.yml"))
+	if err != nil {
+		return "", fmt.Errorf("reading the lab's manifest: %w", err)
+	}
+	r.deployed, err = interpolate(base, r.plan, r.path, r.file("rendered", r.plan.Name, "ops.yml"), r.file("rendered", "shared-cell-guard.yml"))
+	return "", err
+}
+
+func (r *run) compile(ctx context.Context) (detail string, err error) {
+	r.built, err = compile.Compile(ctx, r.file("release.tgz"), r.file("cache"), func(string) {})
+	return fmt.Sprintf("%s/%s", r.built.Name, r.built.Version), err
+}
+
+func (r *run) render(ctx context.Context) (detail string, err error) {
+	r.machines, err = r.deployed.machines(ctx, r.built)
+	if err != nil {
+		return "", err
+	}
+	services, err := network.Services(r.request.PrivateNetworks, r.request.Probes)
+	if err != nil {
+		return "", err
+	}
+	gateway := r.plan.Gateways[0]
+	r.state.Map = network.Map{
+		Segment: r.plan.Segment[0].CIDR, SegmentHop: r.plan.Segment[0].Router(),
+		Gateway: gateway.Address, GatewayPublic: gateway.PublicAddress, GatewayNAT: r.options.GatewayNAT,
+		Endpoint: r.request.Endpoint.Address, CustomerNAT: r.options.NAT, Services: services,
+	}
+	r.state.Jobs = map[string][]string{}
+	for _, m := range r.machines {
+		r.state.Map.VMs = append(r.state.Map.VMs, m.VM)
+		for job := range m.jobs {
+			r.state.Jobs[m.Host] = append(r.state.Jobs[m.Host], job)
+		}
+		slices.Sort(r.state.Jobs[m.Host])
+	}
+	return fmt.Sprintf("%d VMs", len(r.machines)), nil
+}
+
+func (r *run) startHosts(ctx context.Context) (string, error) {
+	if err := r.installTool(); err != nil {
+		return "", err
+	}
+	tools := host.Mount{Source: r.file("bin"), Target: vm.Tools}
+	mounts := map[string][]host.Mount{}
+	for _, m := range r.machines {
+		for _, p := range m.packages {
+			mounts[m.Host] = append(mounts[m.Host], host.Mount{Source: r.built.Packages[p], Target: "/var/vcap/packages/" + p})
+		}
+	}
+	r.hosts = map[string]host.Host{}
+	for _, name := range r.state.Map.Hosts() {
+		h, err := host.Start(ctx, r.dir(), name, append(mounts[name], tools)...)
+		if err != nil {
+			return "", err
+		}
+		r.hosts[name] = h
+	}
+	wires, machines := network.Describe(r.state.Map)
+	if err := network.Apply(ctx, r.hosts, wires, machines); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d hosts", len(r.hosts)), r.serve(ctx)
+}
+
+// installTool keeps a copy of this program for the hosts, which a new build does not change.
+func (r *run) installTool() error {
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("reading the lab's own program: %w", err)
+	}
+	if err := os.MkdirAll(r.file("bin"), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(r.file("bin", "lab"), program, 0o755)
+}
+
+// serve starts what answers requests: apps, services, and the router, which forwards to an isolated app.
+func (r *run) serve(ctx context.Context) error {
+	args := map[string][]string{network.SharedHost: {"--listen", ":80"}}
+	for _, s := range r.state.Map.Services {
+		args[s.Host] = []string{"--listen", ":80"}
+		for _, probe := range r.request.Probes {
+			if s.Network.Contains(probe.Address) && probe.Port != 0 && probe.Port != 80 {
+				args[s.Host] = append(args[s.Host], "--listen", fmt.Sprintf(":%d", probe.Port))
+			}
+		}
+	}
+	for _, m := range r.machines {
+		if m.App == "" {
+			continue
+		}
+		args[m.App] = []string{"--listen", fmt.Sprintf(":%d", network.AppPort)}
+		if r.state.Map.Segment.Contains(m.Addresses[0]) {
+			app := netip.AddrPortFrom(m.Addresses[0], network.CellPort)
+			args[network.RouterHost] = []string{"--listen", ":80", "--forward", "http://" + app.String()}
+		}
+	}
+	for name, arguments := range args {
+		if err := r.hosts[name].Spawn(ctx, "/var/log/lab/serve.log", vm.Tools+"/lab", append([]string{"serve"}, arguments...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) startJobs(ctx context.Context) (string, error) {
+	var vms []vm.VM
+	count := 0
+	for _, m := range r.machines {
+		if err := vm.Install(host.Disk(r.dir(), m.Host), m.jobs); err != nil {
+			return "", err
+		}
+		vms = append(vms, vm.VM{Host: r.hosts[m.Host], Jobs: r.state.Jobs[m.Host]})
+		count += len(m.jobs)
+	}
+	return fmt.Sprintf("%d jobs", count), vm.Start(ctx, vms)
+}
+
+func (r *run) startCustomer(ctx context.Context) (string, error) {
+	config, err := endpointConfig(r.request, r.plan, r.deployed.key)
+	if err != nil {
+		return "", err
+	}
+	if err := startEndpoint(ctx, r.dir(), r.hosts[network.Endpoint], r.path, config); err != nil {
+		return "", err
+	}
+	data, err := json.MarshalIndent(r.state, "", "  ")
+	if err != nil {
+		return "", fmt.Errorf("keeping the lab's state: %w", err)
+	}
+	if err := os.WriteFile(r.file("state.json"), data, 0o644); err != nil {
+		return "", fmt.Errorf("keeping the lab's state: %w", err)
+	}
+	return fmt.Sprintf("IKEv%s, up after %.0f s in all", r.request.IKE, time.Since(r.start).Seconds()), nil
+}

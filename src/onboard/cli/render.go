@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"privnet/document"
+	"privnet/handoff"
+	"privnet/onboard/ledger"
+	"privnet/onboard/manifest"
+	"privnet/onboard/plan"
+	"privnet/onboard/platform"
+	"privnet/onboard/render"
+)
+
+const renderLong = `Writes what you deploy for an org, from the ledger and your own manifest:
+
+  OUT/<org>/ops.yml           dedicated cells, gateway, variables: bosh deploy MANIFEST -o ops.yml
+  OUT/<org>/cloud-config.yml  the segment: bosh update-config --type=cloud --name=private-network-<org>
+  OUT/<org>/firewall.yml      what the IaaS's firewalls must let pass, and why
+  OUT/<org>/handoff.md        what the customer receives; it holds no key, but says how you read it
+
+--manifest is your manifest with your other ops-files applied (bosh int MANIFEST -o ... > FILE), with its
+((variables)) left in. --shared-cell-guard also writes OUT/shared-cell-guard.yml, which keeps the apps on
+your shared cells out of every segment.`
+
+type renderFlags struct {
+	org, platform, manifest, orgs, out string
+	all, guard                         bool
+}
+
+func renderCommand() *cobra.Command {
+	var f renderFlags
+	c := &cobra.Command{
+		Use: "render", Short: "write ops-file, cloud-config, firewall table and hand-off", Long: renderLong,
+		Example: "  privnet render --org agency-a --platform platform.yml --manifest cf.yml\n" +
+			"  privnet render --all --shared-cell-guard --platform platform.yml --manifest cf.yml",
+		RunE: func(c *cobra.Command, _ []string) error {
+			files, err := f.files(c)
+			if err != nil {
+				return err
+			}
+			return writeAll(c.OutOrStdout(), f.out, files)
+		},
+	}
+	f.add(c)
+	return c
+}
+
+func diffCommand() *cobra.Command {
+	var f renderFlags
+	c := &cobra.Command{
+		Use: "diff", Short: "show what render would change", Long: "Shows what render with the same flags would change, and writes nothing.",
+		Example: "  privnet diff --all --platform platform.yml --manifest cf.yml",
+		RunE: func(c *cobra.Command, _ []string) error {
+			files, err := f.files(c)
+			if err != nil {
+				return err
+			}
+			return showAll(c.OutOrStdout(), f.out, files)
+		},
+	}
+	f.add(c)
+	return c
+}
+
+func (f *renderFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.org, "org", "", "name of the org in the ledger")
+	c.Flags().BoolVar(&f.all, "all", false, "every org of the ledger")
+	c.Flags().StringVar(&f.platform, "platform", "", "file that describes your platform")
+	c.Flags().StringVar(&f.manifest, "manifest", "", "your Cloud Foundry manifest")
+	c.Flags().StringVar(&f.orgs, "orgs", "orgs", "directory of the ledger")
+	c.Flags().StringVar(&f.out, "out", "rendered", "directory of the rendered files")
+	c.Flags().BoolVar(&f.guard, "shared-cell-guard", false, "also the ops-file that guards your shared cells")
+}
+
+// files renders what the flags ask for: the content by the name under the output directory.
+func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
+	if (f.org == "") == !f.all {
+		return nil, usageError{fmt.Errorf("give either --org NAME or --all")}
+	}
+	if err := required(c, "platform", "manifest"); err != nil {
+		return nil, err
+	}
+	platformData, err := readFile(f.platform, "platform file")
+	if err != nil {
+		return nil, err
+	}
+	manifestData, err := readFile(f.manifest, "manifest")
+	if err != nil {
+		return nil, err
+	}
+	p, platformErr := platform.Parse(f.platform, platformData)
+	m, manifestErr := manifest.Parse(f.manifest, manifestData)
+	entries, ledgerErr := ledger.New(f.orgs).Entries(func(request document.Value) { plan.CheckRequest(request, p) })
+	if err := document.Join(platformErr, ledgerErr, manifestErr); err != nil {
+		return nil, err
+	}
+	if !f.all {
+		entry, _ := ledger.Find(entries, f.org)
+		if entry == nil {
+			return nil, fmt.Errorf("the ledger %s has no org %q; it has %s", f.orgs, f.org, known(entries))
+		}
+		entries = []ledger.Entry{*entry}
+	}
+	files := map[string][]byte{}
+	var failed error
+	for _, e := range entries {
+		in := render.Input{Request: e.Request, Plan: e.Plan, Platform: p}
+		ops, opsErr := render.Ops(in, m)
+		page, pageErr := handoff.Page(facts(in, m))
+		failed = document.Join(failed, opsErr, pageErr)
+		files[filepath.Join(e.Plan.Name, "ops.yml")] = ops
+		files[filepath.Join(e.Plan.Name, "cloud-config.yml")] = render.CloudConfig(in)
+		files[filepath.Join(e.Plan.Name, "firewall.yml")] = render.Firewall(in)
+		files[filepath.Join(e.Plan.Name, "handoff.md")] = page
+	}
+	if f.guard {
+		guard, err := render.SharedCellGuard(p, m)
+		failed = document.Join(failed, err)
+		files["shared-cell-guard.yml"] = guard
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return files, nil
+}
+
+func facts(in render.Input, m manifest.Manifest) handoff.Facts {
+	names := in.Plan.Names()
+	out := handoff.Facts{
+		Org: in.Plan.Name, Endpoint: in.Request.Endpoint, PrivateNetworks: in.Request.PrivateNetworks,
+		IKE: in.Request.IKE, Policy: in.Request.Policy, Inbound: in.Request.Inbound,
+		Segment: in.Plan.CIDRs(), EgressAddresses: in.Platform.EgressAddresses,
+		IsolationSegment: names.IsolationSegment, PSKVariable: names.PSKVariable, Deployment: m.Name(),
+	}
+	for _, g := range in.Plan.Gateways {
+		out.Gateways = append(out.Gateways, g.PublicAddress)
+	}
+	return out
+}
+
+func known(entries []ledger.Entry) string {
+	if len(entries) == 0 {
+		return "none yet; run privnet plan first"
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Plan.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// writeAll writes the files under a directory, each whole and only if it differs.
+func writeAll(out io.Writer, dir string, files map[string][]byte) error {
+	for _, name := range sortedKeys(files) {
+		path := filepath.Join(dir, name)
+		if before, err := os.ReadFile(path); err == nil && string(before) == string(files[name]) {
+			fmt.Fprintf(out, "%s unchanged\n", path)
+			continue
+		}
+		if err := writeFile(path, files[name]); err != nil {
+			return fmt.Errorf("writing %s: %w", path, err)
+		}
+		fmt.Fprintf(out, "%s written\n", path)
+	}
+	return nil
+}
+
+// showAll shows how the files differ from those under the directory.
+func showAll(out io.Writer, dir string, files map[string][]byte) error {
+	for _, name := range sortedKeys(files) {
+		path := filepath.Join(dir, name)
+		before, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("comparing: %w", err)
+		}
+		if changed := difference(before, files[name]); changed != "" {
+			fmt.Fprintf(out, "%s\n%s", path, changed)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package ledger_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"privnet/connection"
+	"privnet/document"
+	"privnet/onboard/ledger"
+	"privnet/onboard/plan"
+	"privnet/onboard/platform"
+)
+
+const requestFile = `org: %s
+endpoint: {address: 198.51.100.10, device: other}
+private_networks: [10.150.0.0/16]
+apps: 3
+`
+
+func unchecked(document.Value) {}
+
+var _ = Describe("The ledger", func() {
+	var dir string
+	var l ledger.Ledger
+	var p platform.Platform
+
+	BeforeEach(func() {
+		dir = filepath.Join(GinkgoT().TempDir(), "orgs")
+		l = ledger.New(dir)
+		var err error
+		p, err = platform.Parse("platform.yml", []byte(`iaas: bosh-lite
+networks: [10.0.0.0/16]
+segments: [{az: z1, cidr: 10.20.0.0/20}]
+public_addresses: [203.0.113.0/24]
+public_network: public
+`))
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	write := func(org string) error {
+		unlock, err := l.Lock()
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		entries, err := l.Entries(unchecked)
+		if err != nil {
+			return err
+		}
+		own, others := ledger.Find(entries, org)
+		var earlier *plan.Plan
+		if own != nil {
+			earlier = &own.Plan
+		}
+		made, err := plan.Allocate(connection.Request{Org: org, Name: org, Apps: 3}, p, earlier, ledger.Plans(others))
+		if err != nil {
+			return err
+		}
+		changes, err := l.Changes(org, fmt.Appendf(nil, requestFile, org), made.YAML())
+		if err != nil {
+			return err
+		}
+		return l.Write(org, changes)
+	}
+
+	It("is empty where there is no directory, and does not make one by being read", func() {
+		Expect(l.Entries(unchecked)).To(BeEmpty())
+		Expect(dir).NotTo(BeADirectory())
+	})
+
+	It("loses nothing and gives nothing twice when many write at once", func() {
+		var wg sync.WaitGroup
+		errs := make([]error, 20)
+		for i := range errs {
+			wg.Go(func() { errs[i] = write(fmt.Sprintf("org-%d", i/2)) })
+		}
+		wg.Wait()
+		Expect(errs).To(HaveEach(BeNil()))
+		entries, err := l.Entries(unchecked)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(entries).To(HaveLen(10))
+	})
+
+	It("writes only what differs, and leaves nothing else behind", func() {
+		Expect(write("a")).To(Succeed())
+		before, err := os.Stat(filepath.Join(dir, "a", "plan.yml"))
+		Expect(err).NotTo(HaveOccurred())
+		entries, err := l.Entries(unchecked)
+		Expect(err).NotTo(HaveOccurred())
+		changes, err := l.Changes("a", fmt.Appendf(nil, requestFile+"ike: 1\n", "a"), entries[0].Plan.YAML())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(changes).To(HaveLen(1))
+		Expect(l.Write("a", changes)).To(Succeed())
+		after, err := os.Stat(filepath.Join(dir, "a", "plan.yml"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.SameFile(before, after)).To(BeTrue())
+		left, err := os.ReadDir(dir)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(left).To(HaveLen(1))
+	})
+
+	It("says everything that is wrong in all of its files", func() {
+		Expect(write("a")).To(Succeed())
+		Expect(write("b")).To(Succeed())
+		edited, err := os.ReadFile(filepath.Join(dir, "a", "plan.yml"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.Mkdir(filepath.Join(dir, "c"), 0o755)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "c", "plan.yml"), edited, 0o644)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "c", "request.yml"), fmt.Appendf(nil, requestFile, "c c"), 0o644)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "b", "request.yml"), []byte("org: b\napps: 0\n"), 0o644)).To(Succeed())
+		_, err = l.Entries(unchecked)
+		Expect(err).To(MatchError(And(
+			ContainSubstring("b/request.yml:2: apps: \"0\" must be a whole number"),
+			ContainSubstring("c/plan.yml:3: name: \"a\" is in the directory of c; move it to a"),
+			ContainSubstring("c/request.yml:1: org: \"c c\" is not the plan's org \"a\""),
+		)))
+	})
+})

@@ -1,0 +1,202 @@
+package plan_test
+
+import (
+	"fmt"
+	"net/netip"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"pgregory.net/rapid"
+
+	"privnet/connection"
+	"privnet/document"
+	"privnet/onboard/plan"
+	"privnet/onboard/platform"
+)
+
+const platformFile = `iaas: vsphere
+networks: [10.0.0.0/16]
+segments:
+- {az: z1, cidr: 10.20.0.0/24}
+public_addresses: [203.0.113.10-203.0.113.12]
+public_network: public
+`
+
+func parsePlatform(text string) platform.Platform {
+	p, err := platform.Parse("platform.yml", []byte(text))
+	Expect(err).NotTo(HaveOccurred())
+	return p
+}
+
+func request(org string, apps int) connection.Request {
+	return connection.Request{Org: org, Name: connection.Normalise(org), Apps: apps}
+}
+
+func allocate(p platform.Platform, orgs ...string) []plan.Plan {
+	var out []plan.Plan
+	for _, org := range orgs {
+		made, err := plan.Allocate(request(org, 10), p, nil, out)
+		Expect(err).NotTo(HaveOccurred())
+		out = append(out, made)
+	}
+	return out
+}
+
+var _ = Describe("Allocating a plan", func() {
+	It("takes the first free segment and public address, and divides the segment", func() {
+		plans := allocate(parsePlatform(platformFile), "Agency A", "agency_b")
+		b := plans[1]
+		Expect(b.Name).To(Equal("agency-b"))
+		Expect(b.CIDRs()).To(Equal([]netip.Prefix{netip.MustParsePrefix("10.20.0.64/26")}))
+		Expect(b.Segment[0].Router().String()).To(Equal("10.20.0.65"))
+		Expect(plan.Ranges(b.Segment[0].Reserved()...)).To(Equal([]string{"10.20.0.65 - 10.20.0.67", "10.20.0.126"}))
+		Expect(plan.Ranges(b.Segment[0].Static())).To(Equal([]string{"10.20.0.68 - 10.20.0.71"}))
+		Expect(b.Gateways).To(HaveLen(1))
+		Expect(b.Gateways[0].Address.String()).To(Equal("10.20.0.68"))
+		Expect(b.Gateways[0].PublicAddress.String()).To(Equal("203.0.113.11"))
+	})
+
+	DescribeTable("sizes the cells by memory and by containers, and adds the spare ones",
+		func(apps, want int) {
+			Expect(plan.Size(apps, platform.Cells{AppMemory: 1024, Memory: 16384, AppsPerCell: 12, Spare: 1})).To(Equal(want))
+		},
+		Entry("one app", 1, 2),
+		Entry("as many as one cell's containers", 12, 2),
+		Entry("one more than that", 13, 3),
+	)
+
+	It("keeps what an org holds when its request and the platform change", func() {
+		p := parsePlatform(platformFile)
+		plans := allocate(p, "a", "b")
+		p.PublicAddresses = p.PublicAddresses[2:]
+		p.PrefixLength = 27
+		changed, err := plan.Allocate(request("b", 100), p, &plans[1], plans[:1])
+		Expect(err).NotTo(HaveOccurred())
+		Expect(changed.Segment).To(Equal(plans[1].Segment))
+		Expect(changed.Gateways).To(Equal(plans[1].Gateways))
+		Expect(changed.Cells).To(BeNumerically(">", plans[1].Cells))
+	})
+
+	It("says how much is left where when a pool is exhausted", func() {
+		p := parsePlatform(platformFile)
+		plans := allocate(p, "a", "b", "c")
+		plans = append(plans, plan.Plan{Name: "d", Segment: []plan.Subnet{{AZ: "z1", CIDR: netip.MustParsePrefix("10.20.0.192/26")}}})
+		_, err := plan.Allocate(request("e", 1), p, nil, plans)
+		Expect(err).To(MatchError(ContainSubstring(`platform.yml:4: segments[0].cidr: "10.20.0.0/24" has no /26 left for another segment (left: z1 has 0 of 4)`)))
+		_, err = plan.Allocate(request("d", 1), p, nil, plans[:3])
+		Expect(err).To(MatchError(ContainSubstring("platform.yml:5: public_addresses: \"a list\" has no address left for another gateway (left: 0 of 3)")))
+	})
+
+	It("refuses more cells than the segment has addresses for", func() {
+		_, err := plan.Allocate(request("a", 10000), parsePlatform(platformFile), nil, nil)
+		Expect(err).To(MatchError(ContainSubstring("with room for 54 cells, and 626 are needed; lower prefix_length or raise cells.memory")))
+	})
+
+	It("never gives two orgs the same address, whatever comes in which order", func() {
+		rapid.Check(GinkgoT(), func(t *rapid.T) {
+			p := parsePlatform(fmt.Sprintf(`iaas: aws
+networks: [10.0.0.0/16]
+prefix_length: %d
+segments:
+- {az: z1, cidr: 10.20.0.0/22, route_table: x}
+- {az: z2, cidr: 10.30.0.0/22, route_table: x}
+public_addresses: [203.0.113.0/24]
+`, rapid.IntRange(22, 28).Draw(t, "bits")))
+			var plans []plan.Plan
+			for i := range rapid.IntRange(1, 40).Draw(t, "orgs") {
+				if len(plans) > 0 && rapid.Bool().Draw(t, "leave") {
+					plans = plans[1:]
+				}
+				made, err := plan.Allocate(request(fmt.Sprintf("org-%d", i), 1), p, nil, plans)
+				if err != nil {
+					continue
+				}
+				again, err := plan.Allocate(request(made.Org, 1), p, &made, plans)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(again.YAML()).To(Equal(made.YAML()))
+				plans = append(plans, made)
+			}
+			Expect(plan.Conflicts(plans)).To(BeEmpty())
+			for _, made := range plans {
+				for _, s := range made.Segment {
+					pool, _ := p.Pool(s.AZ)
+					Expect(pool.CIDR.Overlaps(s.CIDR)).To(BeTrue())
+				}
+			}
+		})
+	})
+})
+
+var _ = Describe("A plan file", func() {
+	It("reads back as the plan that was written, and again as the same bytes", func() {
+		made := allocate(parsePlatform(platformFile), "Agency A")[0]
+		back, err := plan.Parse("plan.yml", made.YAML())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(back.YAML()).To(Equal(made.YAML()))
+		back.Source = document.Value{}
+		Expect(back).To(Equal(made))
+	})
+
+	It("refuses an edit that does not fit the rest, with the line", func() {
+		_, err := plan.Parse("plan.yml", []byte(`org: Agency A
+name: agency-b
+routing: host
+segment:
+- {az: z1, cidr: 10.20.0.0/26, gateway: 10.20.0.2, reserved: [], static: [10.20.0.4 - 10.20.0.7]}
+gateways:
+- {az: z1, address: 10.20.0.9, public_address: 203.0.113.10}
+cells: {instances: 0}
+names: {}
+`))
+		Expect(err).To(MatchError(And(
+			ContainSubstring(`plan.yml:2: name: "agency-b" must be agency-a, which is made of org`),
+			ContainSubstring(`plan.yml:5: segment[0].gateway: "10.20.0.2" must be 10.20.0.1`),
+			ContainSubstring(`plan.yml:5: segment[0].reserved: "a list" must be`),
+			ContainSubstring(`plan.yml:7: gateways[0].address: "10.20.0.9" is none of the static addresses`),
+			ContainSubstring(`plan.yml:8: cells.instances: "0" must be a whole number`),
+			ContainSubstring(`plan.yml:9: names.network: must be private-network-agency-b`),
+		)))
+	})
+
+	It("shows both places when two plans hold the same thing", func() {
+		p := parsePlatform(platformFile)
+		a, err := plan.Parse("orgs/a/plan.yml", allocate(p, "a")[0].YAML())
+		Expect(err).NotTo(HaveOccurred())
+		b, err := plan.Parse("orgs/b/plan.yml", allocate(p, "b")[0].YAML())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(plan.Conflicts([]plan.Plan{a, b}).Err()).To(MatchError(And(
+			ContainSubstring("orgs/b/plan.yml:6: segment: \"a list\" 10.20.0.0/26 overlaps 10.20.0.0/26, which a holds (orgs/a/plan.yml:6)"),
+			ContainSubstring("203.0.113.10 is a gateway of a too"),
+		)))
+	})
+})
+
+var _ = Describe("A request on this platform", func() {
+	It("must not name networks that the platform uses or takes segments from", func() {
+		doc, err := document.Parse("request.yml", []byte(`org: a
+endpoint: {address: 203.0.113.11, device: other}
+private_networks:
+- 10.0.4.0/24
+- 10.20.0.128/25
+- 172.16.0.0/24
+`))
+		Expect(err).NotTo(HaveOccurred())
+		plan.CheckRequest(doc.Root(), parsePlatform(platformFile))
+		Expect(doc.Err()).To(MatchError(And(
+			ContainSubstring(`request.yml:2: endpoint.address: "203.0.113.11" is one of the platform's own gateway addresses`),
+			ContainSubstring(`request.yml:4: private_networks[0]: "10.0.4.0/24" overlaps 10.0.0.0/16, which the platform itself uses`),
+			ContainSubstring(`request.yml:5: private_networks[1]: "10.20.0.128/25" overlaps 10.20.0.0/24, from which the platform takes segments`),
+			Not(ContainSubstring("172.16")),
+		)))
+	})
+
+	It("must not overlap another org's networks in a route table that both use", func() {
+		doc, err := document.Parse("request.yml", []byte("private_networks: [10.150.0.0/16]\n"))
+		Expect(err).NotTo(HaveOccurred())
+		p := platform.Platform{IaaS: platform.AWS, Routing: connection.RoutingIaaS, Pools: []platform.Pool{{AZ: "z1", RouteTable: "rtb-1"}}}
+		networks := []netip.Prefix{netip.MustParsePrefix("10.150.0.0/16")}
+		own := connection.Request{Name: "b", PrivateNetworks: networks}
+		plan.CheckRoutes(doc.Root(), p, own, map[string][]netip.Prefix{"a": networks})
+		Expect(doc.Err()).To(MatchError(ContainSubstring("both orgs use the route table rtb-1")))
+	})
+})

@@ -1,0 +1,108 @@
+package platform_test
+
+import (
+	"net/netip"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"privnet/connection"
+	"privnet/onboard/platform"
+)
+
+const minimal = `
+iaas: vsphere
+networks: [10.0.0.0/16]
+segments:
+- {az: z1, cidr: 10.20.0.0/20}
+public_addresses: [203.0.113.10]
+public_network: public
+`
+
+var _ = Describe("A platform file", func() {
+	It("needs few fields and has a default for the others", func() {
+		p, err := platform.Parse("platform.yml", []byte(minimal))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(p.PrefixLength).To(Equal(26))
+		Expect(p.AZs).To(Equal([]string{"z1"}))
+		Expect(p.Routing).To(Equal(connection.RoutingHost))
+		Expect(p.GatewayAddress).To(Equal(platform.GatewayNIC))
+		Expect(p.CellGroup).To(Equal("diego-cell"))
+		Expect(p.Cells).To(Equal(platform.Cells{AppMemory: 1024, Memory: 16384, AppsPerCell: 250, Spare: 1}))
+	})
+
+	It("takes public addresses one by one, as a range and as a CIDR", func() {
+		p, err := platform.Parse("platform.yml", []byte(minimal+"egress_addresses: [203.0.113.1, 203.0.113.4-203.0.113.5, 203.0.113.8/31]\n"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(p.EgressAddresses).To(Equal([]netip.Addr{
+			netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("203.0.113.4"), netip.MustParseAddr("203.0.113.5"),
+			netip.MustParseAddr("203.0.113.8"), netip.MustParseAddr("203.0.113.9"),
+		}))
+	})
+
+	It("gives each org its own subnet where {org} and {az} stand in the IaaS's properties", func() {
+		pool := platform.Pool{AZ: "z1", RouteTable: "rtb-{org}", CloudProperties: map[string]any{
+			"subnet": "((subnet-{org}-{az}))", "security_groups": []any{"{org}"}, "size": 3,
+		}}
+		own := pool.For("agency-a")
+		Expect(own.RouteTable).To(Equal("rtb-agency-a"))
+		Expect(own.CloudProperties).To(Equal(map[string]any{
+			"subnet": "((subnet-agency-a-z1))", "security_groups": []any{"agency-a"}, "size": 3,
+		}))
+		Expect(pool.CloudProperties["subnet"]).To(Equal("((subnet-{org}-{az}))"))
+	})
+
+	It("says everything that is wrong at once, each with its line", func() {
+		_, err := platform.Parse("platform.yml", []byte(`iaas: openshift
+networks: [10.0.0.0/15, 10.20.1.1/24]
+segments:
+- {az: z1, cidr: 10.1.0.0/20}
+- {az: z1, cidr: 10.30.0.0/20}
+- {az: z2, cidr: 10.40.0.0/27}
+public_addresses: [203.0.113.0/8]
+cells: {memory: 100}
+surprise: true
+`))
+		Expect(err).To(MatchError(And(
+			ContainSubstring(`platform.yml:1: iaas: "openshift" must be one of`),
+			ContainSubstring(`platform.yml:2: networks[1]: "10.20.1.1/24" has host bits set; the network is 10.20.1.0/24`),
+			ContainSubstring(`platform.yml:4: segments[0].cidr: "10.1.0.0/20" overlaps 10.0.0.0/15 of networks`),
+			ContainSubstring(`platform.yml:5: segments[1].az: "z1" has a pool already`),
+			ContainSubstring(`platform.yml:6: segments[2].cidr: "10.40.0.0/27" is smaller than one segment (/26`),
+			ContainSubstring(`platform.yml:7: public_addresses[0]: "203.0.113.0/8" is more than 4096 addresses`),
+			ContainSubstring(`platform.yml:8: cells.memory: "100" must be a whole number`),
+			ContainSubstring(`platform.yml:9: surprise: is not a known field`),
+		)))
+	})
+
+	DescribeTable("chooses the routing from IaaS and AZs, or refuses what cannot work",
+		func(changes string, routing connection.Routing, problem string) {
+			p, err := platform.Parse("platform.yml", []byte(changes+`
+networks: [10.0.0.0/16]
+public_addresses: [203.0.113.10]
+gateway_address: nat
+`))
+			if problem != "" {
+				Expect(err).To(MatchError(ContainSubstring(problem)))
+				return
+			}
+			Expect(err).NotTo(HaveOccurred())
+			Expect(p.Routing).To(Equal(routing))
+		},
+		Entry("one AZ of vSphere", "iaas: vsphere\nsegments: [{az: z1, cidr: 10.20.0.0/20}]", connection.RoutingHost, ""),
+		Entry("one AZ of AWS", "iaas: aws\nsegments: [{az: z1, cidr: 10.20.0.0/20}]", connection.RoutingHost, ""),
+		Entry("two AZs of AWS", "iaas: aws\nsegments: [{az: z1, cidr: 10.20.0.0/20, route_table: a}, {az: z2, cidr: 10.30.0.0/20, route_table: b}]",
+			connection.RoutingIaaS, ""),
+		Entry("Azure", "iaas: azure\nsegments: [{az: z1, cidr: 10.20.0.0/20}]", connection.RoutingIaaS, ""),
+		Entry("two AZs of vSphere, one of them used", "iaas: vsphere\nazs: [z2]\nsegments: [{az: z1, cidr: 10.20.0.0/20}, {az: z2, cidr: 10.30.0.0/20}]",
+			connection.RoutingHost, ""),
+		Entry("two AZs of vSphere", "iaas: vsphere\nsegments: [{az: z1, cidr: 10.20.0.0/20}, {az: z2, cidr: 10.30.0.0/20}]",
+			connection.Routing(""), "host works in one AZ only"),
+		Entry("host on GCP", "iaas: gcp\nrouting: host\nsegments: [{az: z1, cidr: 10.20.0.0/20}]",
+			connection.Routing(""), "cannot be done on gcp"),
+		Entry("AWS without a route table", "iaas: aws\nrouting: iaas\nsegments: [{az: z1, cidr: 10.20.0.0/20}]",
+			connection.Routing(""), "needs the route_table of the pool of z1"),
+		Entry("iaas on bosh-lite", "iaas: bosh-lite\nrouting: iaas\nsegments: [{az: z1, cidr: 10.20.0.0/20}]",
+			connection.Routing(""), "bosh-lite, which has no route table"),
+	)
+})

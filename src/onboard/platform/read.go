@@ -1,0 +1,244 @@
+package platform
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"go4.org/netipx"
+
+	"privnet/connection"
+	"privnet/document"
+)
+
+// Parse reads a platform file. The error is document.Problems with everything that is wrong.
+func Parse(file string, data []byte) (Platform, error) {
+	doc, err := document.Parse(file, data)
+	if err != nil {
+		return Platform{}, err
+	}
+	p := read(doc.Root())
+	if err := doc.Err(); err != nil {
+		return Platform{}, err
+	}
+	return p, nil
+}
+
+func read(v document.Value) Platform {
+	if !v.Fields("iaas", "segments", "azs", "prefix_length", "routing", "public_addresses", "gateway_address",
+		"public_network", "networks", "egress_addresses", "cells", "gateway_vm_type", "cell_group") {
+		return Platform{}
+	}
+	p := Platform{
+		PrefixLength:    number(v.Get("prefix_length"), DefaultPrefixLength, 16, 28),
+		PublicAddresses: readAddresses(v.Get("public_addresses"), "the public addresses that gateways may have", true),
+		Networks:        readNetworks(v.Get("networks")),
+		EgressAddresses: readAddresses(v.Get("egress_addresses"), "the addresses that the internet sees when an app connects to it", false),
+		Cells:           readCells(v.Get("cells")),
+		GatewayVMType:   text(v.Get("gateway_vm_type"), DefaultGatewayVMType),
+		CellGroup:       text(v.Get("cell_group"), DefaultCellGroup),
+	}
+	iaas := v.Get("iaas")
+	iaas.Required("one of aws, azure, gcp, openstack, vsphere, bosh-lite")
+	p.IaaS = IaaS(iaas.OneOf("", string(AWS), string(Azure), string(GCP), string(OpenStack), string(VSphere), string(BOSHLite)))
+	p.PublicSource = v.Get("public_addresses")
+	p.readPools(v.Get("segments"))
+	p.readAZs(v.Get("azs"))
+	p.readRouting(v.Get("routing"))
+	p.readGatewayAddress(v)
+	return p
+}
+
+func (p *Platform) readPools(v document.Value) {
+	if len(v.List()) == 0 {
+		v.Problem("is missing; give a pool of segments for each AZ: az and cidr")
+	}
+	for _, element := range v.List() {
+		if !element.Fields("az", "cidr", "dns", "route_table", "cloud_properties") {
+			continue
+		}
+		pool := Pool{
+			AZ:         element.Get("az").Required("the AZ that this pool is for"),
+			DNS:        readAddresses(element.Get("dns"), "DNS servers", false),
+			RouteTable: element.Get("route_table").Text(),
+			Source:     element.Get("cidr"),
+
+			CloudProperties: element.Get("cloud_properties").Mapping(),
+		}
+		cidr, ok := connection.ReadPrefix(element.Get("cidr"))
+		if _, taken := p.Pool(pool.AZ); taken {
+			element.Get("az").Problem("has a pool already; give each AZ one")
+			continue
+		}
+		if !ok {
+			continue
+		}
+		pool.CIDR = cidr
+		where := element.Get("cidr")
+		if cidr.Bits() > p.PrefixLength {
+			where.Problem("is smaller than one segment (/%d, by prefix_length); give a larger pool", p.PrefixLength)
+		}
+		if cidr.Overlaps(connection.Overlay) {
+			where.Problem("overlaps %s, the overlay network of the platform's containers; choose another pool", connection.Overlay)
+		}
+		if _, other, found := connection.Overlap([]netip.Prefix{cidr}, p.Prefixes()); found {
+			where.Problem("overlaps the pool %s; pools must be disjoint", other)
+		}
+		if _, other, found := connection.Overlap([]netip.Prefix{cidr}, p.Networks); found {
+			where.Problem("overlaps %s of networks, which the platform uses already; choose another pool", other)
+		}
+		p.Pools = append(p.Pools, pool)
+	}
+}
+
+func (p *Platform) readAZs(v document.Value) {
+	for _, element := range v.List() {
+		az := element.Required("the name of an AZ")
+		if _, ok := p.Pool(az); !ok && az != "" {
+			element.Problem("has no pool in segments; add one, or leave the AZ out")
+		}
+		if slices.Contains(p.AZs, az) {
+			element.Problem("is listed twice; list it once")
+		}
+		p.AZs = append(p.AZs, az)
+	}
+	if !v.Present() {
+		for _, pool := range p.Pools {
+			p.AZs = append(p.AZs, pool.AZ)
+		}
+	}
+}
+
+// readRouting chooses who delivers the cells' packets to the gateway, or refuses what cannot work.
+func (p *Platform) readRouting(v document.Value) {
+	fallback := connection.RoutingHost
+	if p.IaaS == Azure || p.IaaS == GCP || p.IaaS == AWS && len(p.AZs) > 1 {
+		fallback = connection.RoutingIaaS
+	}
+	p.Routing = connection.Routing(v.OneOf(string(fallback), string(connection.RoutingHost), string(connection.RoutingIaaS)))
+	switch {
+	case p.Routing == connection.RoutingIaaS && p.IaaS == BOSHLite:
+		v.Problem("cannot be done on bosh-lite, which has no route table; use host")
+	case p.Routing == connection.RoutingHost && (p.IaaS == Azure || p.IaaS == GCP):
+		v.Problem("cannot be done on %s, whose network ignores a VM's own next hop; use iaas", p.IaaS)
+	case p.Routing == connection.RoutingHost && len(p.AZs) > 1:
+		v.Problem("host works in one AZ only, because a cell reaches the gateway as its next hop only in its own subnet, and a connection spans %s; set routing: iaas, or azs to one AZ",
+			strings.Join(p.AZs, ", "))
+	case p.Routing == connection.RoutingIaaS && p.IaaS == AWS:
+		for _, pool := range p.Pools {
+			if slices.Contains(p.AZs, pool.AZ) && pool.RouteTable == "" {
+				v.Problem("iaas on AWS needs the route_table of the pool of %s", pool.AZ)
+			}
+		}
+	}
+}
+
+func (p *Platform) readGatewayAddress(v document.Value) {
+	fallback := GatewayNIC
+	switch p.IaaS {
+	case AWS, Azure, GCP, OpenStack:
+		fallback = GatewayVIP
+	}
+	p.GatewayAddress = GatewayAddress(v.Get("gateway_address").OneOf(string(fallback),
+		string(GatewayVIP), string(GatewayNAT), string(GatewayNIC)))
+	network := v.Get("public_network")
+	p.PublicNetwork = network.Text()
+	switch {
+	case p.GatewayAddress == GatewayNIC && p.PublicNetwork == "":
+		network.Problem("is missing; a gateway with a second NIC needs the name of the BOSH network of its public address (or set gateway_address to vip or nat)")
+	case p.GatewayAddress != GatewayNIC && p.PublicNetwork != "":
+		network.Problem("is for gateway_address: nic only; leave it out")
+	}
+}
+
+func readCells(v document.Value) Cells {
+	if v.Present() {
+		v.Fields("app_memory", "memory", "apps_per_cell", "spare", "vm_type")
+	}
+	c := Cells{
+		AppMemory:   number(v.Get("app_memory"), DefaultAppMemory, 16, 1<<20),
+		Memory:      number(v.Get("memory"), DefaultCellMemory, 512, 1<<24),
+		AppsPerCell: number(v.Get("apps_per_cell"), DefaultAppsPerCell, 1, 10000),
+		Spare:       number(v.Get("spare"), DefaultSpare, 0, 100),
+		VMType:      v.Get("vm_type").Text(),
+	}
+	if c.AppMemory > c.Memory {
+		v.Get("app_memory").Problem("is more than a cell's memory of %d MB; give a larger cell or a smaller app", c.Memory)
+	}
+	return c
+}
+
+func readNetworks(v document.Value) []netip.Prefix {
+	if len(v.List()) == 0 {
+		v.Problem("is missing; give the CIDRs that the platform itself uses")
+	}
+	var out []netip.Prefix
+	for _, element := range v.List() {
+		if prefix, ok := connection.ReadPrefix(element); ok {
+			out = append(out, prefix)
+		}
+	}
+	return out
+}
+
+// maxRange is the number of addresses that one element of a list may stand for.
+const maxRange = 4096
+
+// readAddresses reads a list of addresses, of which each element may be a single one, a range as in
+// 203.0.113.4-203.0.113.9 or a CIDR, of which all addresses count.
+func readAddresses(v document.Value, want string, required bool) []netip.Addr {
+	if required && len(v.List()) == 0 {
+		v.Problem("is missing; give %s", want)
+	}
+	var out []netip.Addr
+	for _, element := range v.List() {
+		spread, ok := parseRange(element.Required("an address, a range or a CIDR"))
+		switch {
+		case !ok || !spread.From().Is4():
+			element.Problem("is no IPv4 address, range (a-b) or CIDR; give %s", want)
+			continue
+		case count(spread) > maxRange:
+			element.Problem("is more than %d addresses; give what is really yours", maxRange)
+			continue
+		}
+		for address := spread.From(); address.Compare(spread.To()) <= 0; address = address.Next() {
+			if slices.Contains(out, address) {
+				element.Problem("repeats the address %s; give each once", address)
+				break
+			}
+			out = append(out, address)
+		}
+	}
+	return out
+}
+
+func parseRange(text string) (netipx.IPRange, bool) {
+	if prefix, err := netip.ParsePrefix(text); err == nil {
+		return netipx.RangeOfPrefix(prefix), true
+	}
+	if address, err := netip.ParseAddr(text); err == nil {
+		return netipx.IPRangeFrom(address, address), true
+	}
+	spread, err := netipx.ParseIPRange(text)
+	return spread, err == nil
+}
+
+func count(r netipx.IPRange) uint64 {
+	from, to := r.From().As4(), r.To().As4()
+	return uint64(binary.BigEndian.Uint32(to[:])) - uint64(binary.BigEndian.Uint32(from[:])) + 1
+}
+
+func number(v document.Value, fallback, least, most int) int {
+	if !v.Present() {
+		return fallback
+	}
+	return v.Int(least, most)
+}
+
+func text(v document.Value, fallback string) string {
+	if t := v.Text(); t != "" {
+		return t
+	}
+	return fallback
+}

@@ -1,0 +1,126 @@
+package render
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"privnet/connection"
+	"privnet/onboard/tree"
+)
+
+type firewall struct {
+	Org    string         `yaml:"org"`
+	Places []place        `yaml:"places"`
+	Rules  []firewallRule `yaml:"rules"`
+	Routes []iaasRoute    `yaml:"routes,omitempty"`
+}
+
+// place is a name that rules use, and the addresses that it stands for.
+type place struct {
+	Name      string         `yaml:"name"`
+	Addresses []netip.Prefix `yaml:"addresses"`
+}
+
+type firewallRule struct {
+	From     string `yaml:"from"`
+	To       string `yaml:"to"`
+	Protocol string `yaml:"protocol"`
+	Ports    string `yaml:"ports,omitempty"`
+	Why      string `yaml:"why"`
+}
+
+type iaasRoute struct {
+	AZ          string       `yaml:"az"`
+	Destination netip.Prefix `yaml:"destination"`
+	NextHop     netip.Addr   `yaml:"next_hop"`
+	RouteTable  string       `yaml:"route_table,omitempty"`
+}
+
+const firewallHeading = `# What the IaaS's firewalls must let pass for %ORG%'s segment, and nothing else. Written by "privnet
+# render"; render again instead of editing. Ports are cf-deployment's defaults. Answers are not listed:
+# the rules are stateful.
+`
+
+// platformRules are between a segment of Diego cells and the platform, whoever the org is.
+var platformRules = []firewallRule{
+	{"platform", "segment", "tcp", "61001-65535", "gorouter, TCP router and SSH proxy reach apps on the cells' host ports"},
+	{"platform", "segment", "tcp", "1801", "BBS and auctioneer place apps through rep"},
+	{"platform", "segment", "udp", "4789", "silk's VXLAN between all cells: container-to-container networking"},
+	{"platform", "segment", "tcp", "8853", "bosh-dns asks every VM for its health"},
+	{"platform", "segment", "tcp", "22", "bosh ssh and bosh logs"},
+	{"segment", "platform", "udp", "4789", "silk's VXLAN between all cells: container-to-container networking"},
+	{"segment", "platform", "tcp", "8853", "bosh-dns asks every VM for its health"},
+	{"segment", "platform", "tcp", "4222,25250,25777", "the BOSH agent: the director's NATS, blobstore and registry"},
+	{"segment", "platform", "udp", "53", "bosh-dns's upstream resolvers"},
+	{"segment", "platform", "tcp", "53", "bosh-dns's upstream resolvers"},
+	{"segment", "platform", "udp", "123", "time"},
+	{"segment", "platform", "tcp", "8889,8891", "rep and route_emitter: BBS and locket"},
+	{"segment", "platform", "tcp", "4224", "route_emitter registers routes with NATS by TLS"},
+	{"segment", "platform", "tcp", "3001", "route_emitter registers TCP routes with the routing API"},
+	{"segment", "platform", "tcp", "8443,8080,9090,9091,4443", "droplets and buildpacks: UAA, file server, CC uploader, blobstore"},
+	{"segment", "platform", "tcp", "9023,9024", "CC uploader and binding cache: Cloud Controller"},
+	{"segment", "platform", "tcp", "4103", "silk-daemon leases the cell's part of the overlay from silk-controller"},
+	{"segment", "platform", "tcp", "4003", "vxlan-policy-agent asks the policy server"},
+	{"segment", "platform", "tcp", "8054", "bosh-dns-adapter asks the service discovery controller"},
+	{"segment", "platform", "tcp", "8082,6067,9000", "logs and metrics: doppler, log-cache, binding cache"},
+	{"segment", "platform", "tcp", "8844", "apps resolve service bindings with CredHub"},
+	{"segment", "platform", "tcp", "80,443", "apps call the platform's own routes"},
+}
+
+// Firewall is the table of what must reach the org's segment and gateways and why, as data.
+func Firewall(in Input) []byte {
+	out := firewall{Org: in.Plan.Name, Places: []place{
+		{"platform", in.Platform.Networks},
+		{"segment", in.Plan.CIDRs()},
+		{"gateway", gatewayHosts(in)},
+		{"endpoint", []netip.Prefix{host(in.Request.Endpoint.Address)}},
+	}}
+	out.Rules = append(out.Rules,
+		firewallRule{"segment", "segment", "all", "", "cells and gateway reach each other"},
+		firewallRule{"endpoint", "gateway", "udp", "500,4500", "IKE, and ESP in UDP where there is NAT"},
+		firewallRule{"endpoint", "gateway", "esp", "", "the tunnel's packets (IP protocol 50)"},
+		firewallRule{"gateway", "endpoint", "udp", "500,4500", "IKE, and ESP in UDP where there is NAT"},
+		firewallRule{"gateway", "endpoint", "esp", "", "the tunnel's packets (IP protocol 50)"},
+	)
+	out.Rules = append(out.Rules, platformRules...)
+	out.Rules = append(out.Rules, firewallRule{"segment", "internet", "all", "",
+		fmt.Sprintf("apps reach the internet, seen there as %s", list(in.Platform.EgressAddresses))})
+	if in.Plan.Routing == connection.RoutingIaaS {
+		out.Routes = iaasRoutes(in)
+	}
+	return tree.Write(strings.ReplaceAll(firewallHeading, "%ORG%", in.Plan.Name), out)
+}
+
+// iaasRoutes are what the IaaS's route tables need where BOSH's CPI does not write them itself.
+func iaasRoutes(in Input) []iaasRoute {
+	var out []iaasRoute
+	for _, s := range in.Plan.Segment {
+		pool := in.pool(s.AZ)
+		for _, destination := range in.Request.PrivateNetworks {
+			out = append(out, iaasRoute{s.AZ, destination, in.Plan.Gateways[0].Address, pool.RouteTable})
+		}
+	}
+	return out
+}
+
+func gatewayHosts(in Input) []netip.Prefix {
+	var out []netip.Prefix
+	for _, g := range in.Plan.Gateways {
+		out = append(out, host(g.PublicAddress))
+	}
+	return out
+}
+
+func host(address netip.Addr) netip.Prefix { return netip.PrefixFrom(address, address.BitLen()) }
+
+func list(addresses []netip.Addr) string {
+	if len(addresses) == 0 {
+		return "the platform's own egress address"
+	}
+	words := make([]string, len(addresses))
+	for i, a := range addresses {
+		words[i] = a.String()
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,133 @@
+// Package render turns a plan into what the operator deploys: an ops-file for the operator's own
+// manifest, a cloud-config and a firewall table. Renderers are pure: the same input gives the same bytes,
+// each operation may be applied twice, and the ops-files of several orgs in any order.
+package render
+
+import (
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"privnet/connection"
+	"privnet/document"
+	"privnet/onboard/manifest"
+	"privnet/onboard/plan"
+	"privnet/onboard/platform"
+	"privnet/onboard/tree"
+)
+
+// Input is all that one org's files are rendered from.
+type Input struct {
+	Request  connection.Request
+	Plan     plan.Plan
+	Platform platform.Platform
+}
+
+// pool is the AZ's pool as the org sees it; empty if the platform has it no more.
+func (in Input) pool(az string) platform.Pool {
+	pool, _ := in.Platform.Pool(az)
+	return pool.For(in.Plan.Name)
+}
+
+// operation is one go-patch operation.
+type operation struct {
+	Type  string `yaml:"type"`
+	Path  string `yaml:"path"`
+	Value any    `yaml:"value"`
+}
+
+func replace(path string, value any) operation {
+	return operation{Type: "replace", Path: path, Value: value}
+}
+
+const opsHeading = `# The private network of %ORG%: cells, gateway, variables. Written by "privnet render" from the
+# ledger and from the manifest that it was given; render again instead of editing.
+#
+#   bosh -d DEPLOYMENT deploy MANIFEST -o THIS-FILE
+`
+
+// Ops is the org's ops-file. The error is document.Problems of the manifest.
+func Ops(in Input, m manifest.Manifest) ([]byte, error) {
+	names := in.Plan.Names()
+	var problems document.Problems
+	base, ok := m.Group(in.Platform.CellGroup)
+	if !ok {
+		problems = append(problems, m.Problem(nil, "instance_groups",
+			"has no group %s to clone the dedicated cells from; name the group of the platform's cells as cell_group in the platform file", in.Platform.CellGroup))
+	}
+	for _, name := range []string{names.CellGroup, names.GatewayGroup} {
+		if g, there := m.Group(name); there && g.Org() != names.Link {
+			problems = append(problems, m.Problem(g.Node, "instance_groups", "has a group %s already that is not this org's; rename it", name))
+		}
+	}
+	if base.Node != nil && tree.Text(base.Node, "stemcell") == "" {
+		problems = append(problems, m.Problem(base.Node, base.Name+".stemcell", "is missing; give the stemcell's alias"))
+	}
+	ops, err := links(m)
+	if err := document.Join(problems.Err(), err); err != nil {
+		return nil, err
+	}
+
+	cells := cloneCells(in, m, base)
+	if err := cells.problems.Err(); err != nil {
+		return nil, err
+	}
+	ops = append(ops,
+		replace("/instance_groups/name="+names.CellGroup+"?", cells.group),
+		replace("/instance_groups/name="+names.GatewayGroup+"?", gatewayGroup(in, base)),
+		variable(tree.Of(pskVariable(names.PSKVariable))))
+	for _, v := range cells.variables {
+		ops = append(ops, variable(v))
+	}
+	ops = append(ops, release(m))
+	return tree.Write(strings.ReplaceAll(opsHeading, "%ORG%", in.Plan.Name), ops), nil
+}
+
+// links makes every end of an ambiguous link in the platform's own groups explicit.
+func links(m manifest.Manifest) ([]operation, error) {
+	providers, consumers, err := m.Links()
+	if err != nil {
+		return nil, err
+	}
+	var ops []operation
+	for _, p := range providers {
+		ops = append(ops, replace(jobPath(p.Group, p.Job.Name)+"/provides?/"+p.Link+"?/as?", p.Name))
+	}
+	for _, c := range consumers {
+		ops = append(ops, replace(jobPath(c.Group, c.Job.Name)+"/consumes?/"+c.Link+"?/from?", c.Name))
+	}
+	return ops, nil
+}
+
+func jobPath(group, job string) string {
+	return "/instance_groups/name=" + group + "/jobs/name=" + job
+}
+
+func variable(definition *yaml.Node) operation {
+	return replace("/variables?/name="+tree.Text(definition, "name")+"?", definition)
+}
+
+// release is the operator's own entry if there is one, so that a final version stays what it is.
+func release(m manifest.Manifest) operation {
+	var value any = struct {
+		Name    string `yaml:"name"`
+		Version string `yaml:"version"`
+	}{manifest.Release, "latest"}
+	if entry := m.ReleaseEntry(); entry != nil {
+		value = entry
+	}
+	return replace("/releases/name="+manifest.Release+"?", value)
+}
+
+type variableDefinition struct {
+	Name       string         `yaml:"name"`
+	Type       string         `yaml:"type"`
+	UpdateMode string         `yaml:"update_mode"`
+	Options    map[string]int `yaml:"options"`
+}
+
+// pskVariable is a key of 64 characters. no-overwrite keeps it when the definition changes: a new key
+// would cut the customer off.
+func pskVariable(name string) variableDefinition {
+	return variableDefinition{Name: name, Type: "password", UpdateMode: "no-overwrite", Options: map[string]int{"length": 64}}
+}
