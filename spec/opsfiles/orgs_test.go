@@ -56,7 +56,8 @@ apps: 20
 	return ops, read(path("rendered", "shared-cell-guard.yml"))
 }
 
-// expectExplicitLinks checks that whatever our jobs may consume has one named provider, or nil.
+// expectExplicitLinks checks that whatever our jobs may consume has one named provider, or nil, and that
+// they are given only properties that they have, and none with its default value.
 func expectExplicitLinks(manifest []byte) {
 	GinkgoHelper()
 	m := parse(manifest)
@@ -78,8 +79,17 @@ func expectExplicitLinks(manifest []byte) {
 				continue
 			}
 			ours++
-			var spec struct{ Consumes []struct{ Name string } }
+			var spec struct {
+				Consumes   []struct{ Name string }
+				Properties map[string]struct{ Default interface{} }
+			}
 			Expect(yaml.Unmarshal(read(root, "jobs", name, "spec"), &spec)).To(Succeed())
+			properties, _ := job["properties"].(mapping)
+			for property, value := range properties {
+				where := fmt.Sprintf("%s/%s has %s", group["name"], name, property)
+				Expect(spec.Properties).To(HaveKey(property), where)
+				Expect(value).NotTo(Equal(spec.Properties[property.(string)].Default), where)
+			}
 			consumes, _ := job["consumes"].(mapping)
 			for _, link := range spec.Consumes {
 				where := fmt.Sprintf("%s/%s consumes %s", group["name"], name, link.Name)
@@ -141,6 +151,22 @@ func without(manifest []byte, org string) mapping {
 	}
 	return m
 }
+
+var _ = Describe("The worked example of the documentation", func() {
+	It("is planned and rendered for cf-deployment", func() {
+		examples, cf := filepath.Join(root, "docs", "examples"), cfDeployment()
+		dir := GinkgoT().TempDir()
+		var stderr bytes.Buffer
+		run := func(args ...string) {
+			Expect(cli.Run(append(args, "--platform", filepath.Join(examples, "platform.yml"), "--orgs", filepath.Join(dir, "orgs")),
+				strings.NewReader(""), io.Discard, &stderr)).To(Equal(0), stderr.String())
+		}
+		run("plan", "--request", filepath.Join(examples, "request.yml"))
+		run("render", "--all", "--manifest", filepath.Join(cf, "cf-deployment.yml"), "--out", filepath.Join(dir, "rendered"))
+		out := interpolate(read(cf, "cf-deployment.yml"), nil, read(dir, "rendered", "agency-a", "ops.yml"))
+		Expect(named(parse(out), "instance_groups")["isolated-diego-cell-agency-a"]["instances"]).To(Equal(4))
+	})
+})
 
 var _ = Describe("Two orgs in cf-deployment", func() {
 	base := func(operations ...string) []byte {
