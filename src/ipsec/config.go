@@ -35,8 +35,7 @@ type Connection struct {
 	Gateway connection.Gateway
 	IKE     connection.IKE
 	Policy  Policy
-	// Key is the pre-shared key in use; charon can hold only one for an identity.
-	Key Key
+	Keys    Keys
 }
 
 // File is the name and content of a file.
@@ -53,12 +52,25 @@ func Read(gateway, psk File) (Config, error) {
 	if len(config.Connections) > 0 {
 		org = config.Connections[0].Org
 	}
-	key, pskErr := readKey(psk, org)
+	keys, pskErr := readSecrets(psk, org)
 	if gatewayErr != nil || pskErr != nil {
 		return Config{}, joinProblems(gatewayErr, pskErr)
 	}
-	config.Connections[0].Key = key
+	config.Connections[0].Keys = keys
 	return config, nil
+}
+
+func readSecrets(file File, org string) (Keys, error) {
+	doc, err := document.Parse(file.Name, file.Data)
+	if err != nil {
+		return Keys{}, err
+	}
+	root := doc.Root()
+	if !root.Fields("psk_a", "psk_b", "active_psk", "psk_overlap_until") {
+		return Keys{}, doc.Err()
+	}
+	keys := readKeys(root, org)
+	return keys, doc.Err()
 }
 
 func joinProblems(errs ...error) error {

@@ -109,18 +109,18 @@ var _ = Describe("A pre-shared key", func() {
 	It("is the one that active_psk names", func() {
 		config, err := read(goodGateway, fmt.Sprintf(`{"psk_a": %q, "psk_b": %q, "active_psk": "b"}`, goodKey, "b"+goodKey))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(string(config.Connections[0].Key.Bytes())).To(Equal("b" + goodKey))
+		Expect(string(config.Connections[0].Keys.Key(ipsec.SlotB).Bytes())).To(Equal("b" + goodKey))
 	})
 
 	It("prints as [secret], also inside of other values", func() {
 		config, err := read(goodGateway, keys(goodKey))
 		Expect(err).NotTo(HaveOccurred())
 		var log strings.Builder
-		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", config, "key", config.Connections[0].Key)
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", config, "key", config.Connections[0].Keys.A)
 		data, err := json.Marshal(config)
 		Expect(err).NotTo(HaveOccurred())
 		for _, text := range []string{
-			fmt.Sprint(config), fmt.Sprintf("%+v %#v %q %x", config, config, config.Connections[0].Key, config.Connections[0].Key), log.String(), string(data),
+			fmt.Sprint(config), fmt.Sprintf("%+v %#v %q %x", config, config, config.Connections[0].Keys.A, config.Connections[0].Keys.A), log.String(), string(data),
 		} {
 			Expect(text).To(And(ContainSubstring("[secret]"), Not(ContainSubstring(goodKey)), Not(ContainSubstring(fmt.Sprintf("%x", goodKey)))))
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"privnet/document"
 )
@@ -45,27 +46,84 @@ func (k Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[secret]") }
 // MarshalText is [secret], for encoders that look at no Format.
 func (k Key) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
 
-// readKey reads psk.json and returns the key in use.
-func readKey(file File, org string) (Key, error) {
-	doc, err := document.Parse(file.Name, file.Data)
-	if err != nil {
-		return Key{}, err
+// IsZero says whether there is no key.
+func (k Key) IsZero() bool { return k.text == "" }
+
+// Slot names one of a connection's two pre-shared keys.
+type Slot string
+
+// The slots, as in the properties psk_a and psk_b.
+const (
+	SlotA Slot = "a"
+	SlotB Slot = "b"
+)
+
+// Other is the other slot.
+func (s Slot) Other() Slot {
+	if s == SlotA {
+		return SlotB
 	}
-	root := doc.Root()
-	if !root.Fields("psk_a", "psk_b", "active_psk") {
-		return Key{}, doc.Err()
+	return SlotA
+}
+
+// Keys are a connection's pre-shared keys: one, or two while the endpoint moves from one to the other.
+type Keys struct {
+	A, B Key
+	// Active is the one to use when nothing says that the endpoint uses the other.
+	Active Slot
+	// OverlapUntil ends the time in which the endpoint may use either; zero means as long as there are two.
+	OverlapUntil time.Time
+}
+
+// Key is the key in a slot.
+func (k Keys) Key(slot Slot) Key {
+	if slot == SlotB {
+		return k.B
 	}
-	active := "psk_" + root.Get("active_psk").OneOf("a", "a", "b")
-	for _, name := range []string{"psk_a", "psk_b"} {
-		v := root.Get(name)
+	return k.A
+}
+
+// Overlap says whether the endpoint may use either key now.
+func (k Keys) Overlap(now time.Time) bool {
+	return !k.A.IsZero() && !k.B.IsZero() && (k.OverlapUntil.IsZero() || now.Before(k.OverlapUntil))
+}
+
+// readKeys reads the pre-shared keys of psk.json.
+func readKeys(root document.Value, org string) Keys {
+	keys := Keys{
+		A: Key{root.Get("psk_a").Text()}, B: Key{root.Get("psk_b").Text()},
+		Active:       Slot(root.Get("active_psk").OneOf(string(SlotA), string(SlotA), string(SlotB))),
+		OverlapUntil: readTime(root.Get("psk_overlap_until")),
+	}
+	for _, slot := range []Slot{SlotA, SlotB} {
+		v := root.Get("psk_" + string(slot))
 		switch problem := keyProblem(v.Text()); {
 		case v.Present() && problem != "":
 			v.SecretProblem("%s; %s", problem, newKeyAdvice(org))
-		case !v.Present() && name == active:
+		case !v.Present() && slot == keys.Active:
 			v.SecretProblem("is missing, and active_psk says to use it; %s", newKeyAdvice(org))
 		}
 	}
-	return Key{root.Get(active).Text()}, doc.Err()
+	if !keys.A.IsZero() && keys.A == keys.B {
+		root.Get("psk_b").SecretProblem("is the same as psk_a; %s", newKeyAdvice(org))
+	}
+	return keys
+}
+
+// readTime reads a date, which means its end in UTC, or a time as in RFC 3339. An absent one is zero.
+func readTime(v document.Value) time.Time {
+	text := v.Text()
+	if text == "" {
+		return time.Time{}
+	}
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		return day.AddDate(0, 0, 1)
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		v.Problem("must be a date, as in 2027-03-31, or a time, as in 2027-03-31T18:00:00Z; put it in quotes")
+	}
+	return at
 }
 
 // keyProblem says what is wrong with a key, without repeating it.

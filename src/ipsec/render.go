@@ -23,13 +23,20 @@ type Rendered struct {
 	Tunnels []Tunnel
 }
 
-// SharedKey is a pre-shared key and the remote identity that it is for.
+// SharedKey is what charon needs to know an endpoint by a pre-shared key. charon can hold only one key for
+// an identity (with two, IKEv1 tries one of them, and IKEv2 answers with one), so one slot is in use.
 type SharedKey struct {
 	// ID is its name in charon.
-	ID     string
-	Remote string
-	Key    Key
+	ID string
+	// Remote is the endpoint's identity, and Endpoint the address that it comes from.
+	Remote   string
+	Endpoint netip.Addr
+	Keys     Keys
+	InUse    Slot
 }
+
+// Key is the key in use.
+func (s SharedKey) Key() Key { return s.Keys.Key(s.InUse) }
 
 // Tunnel is a connection of charon that carries an org's traffic.
 type Tunnel struct {
@@ -37,6 +44,16 @@ type Tunnel struct {
 	Name     string
 	Org      string
 	Endpoint netip.Addr
+}
+
+// Org is whose endpoint has an address, or empty.
+func (r Rendered) Org(endpoint netip.Addr) string {
+	for _, tunnel := range r.Tunnels {
+		if tunnel.Endpoint == endpoint {
+			return tunnel.Org
+		}
+	}
+	return ""
 }
 
 // ChildrenSection is the name of the section of a connection that holds its children.
@@ -56,7 +73,7 @@ func (r Rendered) Secrets() string {
 	for _, key := range r.Keys {
 		secrets.Sections = append(secrets.Sections, Section{
 			Name:     key.ID,
-			Settings: []Setting{value("id", key.Remote), value("secret", key.Key.Base64())},
+			Settings: []Setting{value("id", key.Remote), value("secret", key.Key().Base64())},
 		})
 	}
 	return Section{Comments: []string{header}, Sections: []Section{secrets}}.Text()
@@ -87,7 +104,9 @@ func Render(config Config, viciSocket string) (Rendered, error) {
 				r.Connections = append(r.Connections, section)
 				r.Tunnels = append(r.Tunnels, Tunnel{Name: section.Name, Org: c.Org, Endpoint: endpoint.Address})
 			}
-			r.Keys = append(r.Keys, SharedKey{ID: "ike-" + tunnelName(c, endpoint), Remote: id, Key: c.Key})
+			r.Keys = append(r.Keys, SharedKey{
+				ID: "ike-" + tunnelName(c, endpoint), Remote: id, Endpoint: endpoint.Address, Keys: c.Keys, InUse: c.Keys.Active,
+			})
 		}
 		if config.DataPath == connection.DataPathKernel {
 			r.Connections = append(r.Connections, dropShunts(c))
@@ -107,7 +126,7 @@ func (r Rendered) check() error {
 		if err := value("id", key.Remote).check(); err != nil {
 			return fmt.Errorf("identity %q %w", key.Remote, err)
 		}
-		if problem := keyProblem(key.Key.text); problem != "" {
+		if problem := keyProblem(key.Key().text); problem != "" {
 			return fmt.Errorf("the pre-shared key for %q %s", key.Remote, problem)
 		}
 	}

@@ -155,7 +155,7 @@ var _ = Describe("Rendering", func() {
 				other.Endpoints = []connection.Endpoint{{
 					Address: netip.MustParseAddr("198.51.100.99"), Device: anyText().Draw(t, "device"), ID: anyText().Draw(t, "id"),
 				}}
-				other.Key = ipsec.NewKey(rapid.OneOf(anyText(), rapid.Just(goodKey)).Draw(t, "key"))
+				other.Keys.A = ipsec.NewKey(rapid.OneOf(anyText(), rapid.Just(goodKey)).Draw(t, "key"))
 				c.Connections = append([]ipsec.Connection{other}, c.Connections...)
 			})
 			rendered, err := ipsec.Render(config, socket)

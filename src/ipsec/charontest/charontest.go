@@ -203,6 +203,13 @@ swanctl {
 	Eventually(func() error { return c.command(c.swanctl, "--load-all").Run() }, "10s", "50ms").Should(Succeed())
 }
 
+// Configure replaces connections and secrets, and leaves the SAs.
+func (c Customer) Configure(configuration string) {
+	GinkgoHelper()
+	Expect(os.WriteFile(filepath.Join(c.directory, "swanctl/swanctl.conf"), []byte(configuration), 0o600)).To(Succeed())
+	c.Swanctl("--load-all", "--clear")
+}
+
 // Swanctl runs swanctl and returns what it prints.
 func (c Customer) Swanctl(arguments ...string) string {
 	GinkgoHelper()

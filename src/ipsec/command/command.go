@@ -4,6 +4,7 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -51,6 +52,7 @@ func Execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 func New() *cobra.Command {
 	paths := gateway.DefaultPaths()
 	var viewSocket, viewGroup string
+	var hungAfter time.Duration
 	root := &cobra.Command{
 		Use:           "ipsec-gateway",
 		Short:         "Run strongSwan's charon with an org's IPsec connection",
@@ -67,17 +69,19 @@ func New() *cobra.Command {
 	flags.StringVar(&paths.Data, "data", paths.Data, "directory for swanctl.conf and strongswan.conf")
 	flags.StringVar(&paths.Run, "run", paths.Run, "directory of charon's vici socket")
 	flags.StringVar(&paths.StrongSwan, "strongswan", paths.StrongSwan, "directory that strongSwan is installed in")
+	flags.StringVar(&paths.Status, "status", paths.Status, "file in which the gateway says how it is")
+	flags.DurationVar(&hungAfter, "hung-after", 15*time.Second, "how long charon may not answer before it is killed")
 	flags.StringVar(&viewSocket, "view", view.DefaultSocket, "socket on which others may watch the tunnels, and change nothing")
 	flags.StringVar(&viewGroup, "view-group", "vcap", "group that may watch, by name or number")
 	// newGateway is called when the flags are read. Only run logs to stdout; the others print there.
 	newGateway := func(log io.Writer) gateway.Gateway {
 		logger := slog.New(slog.NewJSONHandler(log, nil))
 		return gateway.Gateway{
-			Paths: paths, Log: logger, FlushSAs: xfrm.FlushSAs,
+			Paths: paths, Log: logger, FlushSAs: xfrm.FlushSAs, Now: time.Now, HungAfter: hungAfter,
 			ServeView: func(ctx context.Context) error { return serveView(ctx, paths.Socket(), viewSocket, viewGroup, logger) },
 		}
 	}
-	root.AddCommand(run(newGateway), check(newGateway), reload(newGateway), ready(newGateway), drain(newGateway))
+	root.AddCommand(run(newGateway), check(newGateway), reload(newGateway), ready(newGateway), drain(newGateway), status(newGateway))
 	return root
 }
 
@@ -140,7 +144,8 @@ func reload(make maker) *cobra.Command {
 		Short: "Bring the running charon to the configuration on disk, without a restart",
 		Long: `Bring the running charon to the configuration on disk. What did not change keeps its
 tunnels; what changed is closed, so that the endpoint initiates it anew; what is gone is
-removed. If charon refuses something, it keeps what it has, and the exit code is 1.`,
+removed. If charon refuses something, it keeps what it has, the exit code is 1, and the
+status is unhealthy until a reload or a start succeeds.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			changes, err := make(c.ErrOrStderr()).Reload(c.Context())
@@ -156,6 +161,31 @@ removed. If charon refuses something, it keeps what it has, and the exit code is
 				fmt.Fprintln(c.OutOrStdout(), "no connection changed")
 			}
 			return err
+		},
+	}
+}
+
+func status(make maker) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Say whether charon holds what the job configures, and which pre-shared keys are in use",
+		Long: `Print, as JSON, whether charon holds what the job configures and which pre-shared key it
+has for each endpoint. Exit 1 if it is not healthy. The tunnels' state is the prober's.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			status, err := make(c.ErrOrStderr()).ReadStatus()
+			if err != nil {
+				return err
+			}
+			encoder := json.NewEncoder(c.OutOrStdout())
+			encoder.SetIndent("", "  ")
+			if err := encoder.Encode(status); err != nil {
+				return fmt.Errorf("printing the status: %w", err)
+			}
+			if !status.Healthy {
+				return fmt.Errorf("the gateway is not healthy: %s", status.Problem)
+			}
+			return nil
 		},
 	}
 }

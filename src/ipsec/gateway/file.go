@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"privnet/atomicfile"
 	"privnet/ipsec/vici"
@@ -34,4 +37,20 @@ func readLoaded(path string) (vici.Loaded, error) {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	return loaded, nil
+}
+
+// locked keeps two processes from changing what charon holds at once.
+func (g Gateway) locked(do func() error) error {
+	if err := os.MkdirAll(filepath.Dir(g.Paths.lock()), 0o700); err != nil {
+		return fmt.Errorf("making the lock's directory: %w", err)
+	}
+	file, err := os.OpenFile(g.Paths.lock(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the lock: %w", err)
+	}
+	defer file.Close()
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("waiting for another change to end: %w", err)
+	}
+	return do()
 }

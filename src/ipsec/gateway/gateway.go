@@ -37,6 +37,8 @@ type Paths struct {
 	StrongSwan string
 	// TUN is the device that the userland data path needs.
 	TUN string
+	// Status is the file in which the gateway says how it is.
+	Status string
 }
 
 // DefaultPaths are those of the job on a VM.
@@ -48,6 +50,7 @@ func DefaultPaths() Paths {
 		Run:        "/var/vcap/sys/run/ipsec-gateway",
 		StrongSwan: "/var/vcap/packages/strongswan",
 		TUN:        "/dev/net/tun",
+		Status:     "/var/vcap/sys/run/ipsec-gateway-view/status.json",
 	}
 }
 
@@ -55,7 +58,10 @@ func DefaultPaths() Paths {
 func (p Paths) Socket() string { return filepath.Join(p.Run, "charon.vici") }
 
 func (p Paths) strongSwanConf() string { return filepath.Join(p.Data, "strongswan.conf") }
+func (p Paths) swanctl() string        { return filepath.Join(p.Data, "swanctl") }
 func (p Paths) loaded() string         { return filepath.Join(p.Run, "loaded.json") }
+func (p Paths) keyChoices() string     { return filepath.Join(p.Data, "keys.json") }
+func (p Paths) lock() string           { return filepath.Join(p.Run, "lock") }
 
 // The times that things may take.
 const (
@@ -74,6 +80,9 @@ type Gateway struct {
 	FlushSAs func() error
 	// ServeView shows the tunnels to processes that must not change them, until the context ends.
 	ServeView func(context.Context) error
+	Now       func() time.Time
+	// HungAfter is how long charon may not answer before it is killed.
+	HungAfter time.Duration
 }
 
 // Check reads and renders the configuration and starts nothing. The error names everything that is wrong.
@@ -107,7 +116,21 @@ func (g Gateway) render() (ipsec.Config, ipsec.Rendered, error) {
 // Run starts charon, loads the configuration and supervises charon until the context ends; then charon
 // tells its peers and ends. If charon ends by itself, Run returns an error.
 func (g Gateway) Run(ctx context.Context) error {
-	config, rendered, err := g.render()
+	err := g.run(ctx)
+	if err == nil {
+		g.fail(errors.New("the gateway was stopped"))
+		return nil
+	}
+	g.fail(err)
+	return err
+}
+
+func (g Gateway) run(ctx context.Context) error {
+	config, _, err := g.render()
+	if err != nil {
+		return err
+	}
+	rendered, _, err := g.renderWithKeys()
 	if err != nil {
 		return err
 	}
@@ -146,6 +169,7 @@ func (g Gateway) supervise(ctx context.Context, charon *process, rendered ipsec.
 			g.Log.Error("the tunnels cannot be watched", "reason", err.Error())
 		}
 	}()
+	hung := make(chan error, 1)
 	for {
 		select {
 		case err := <-loaded:
@@ -156,6 +180,12 @@ func (g Gateway) supervise(ctx context.Context, charon *process, rendered ipsec.
 				return err
 			}
 			g.Log.Info("the gateway is ready: charon holds all connections", "connections", len(rendered.Connections))
+			go g.rotate(viewing)
+			go func() { hung <- g.watch(viewing) }()
+		case err := <-hung:
+			if ctx.Err() == nil {
+				return errors.Join(err, charon.kill())
+			}
 		case <-charon.ended:
 			return fmt.Errorf("charon ended by itself: %w", charon.err)
 		case <-ctx.Done():
@@ -171,8 +201,10 @@ func (g Gateway) loadFirst(ctx context.Context, rendered ipsec.Rendered) error {
 		return err
 	}
 	defer charon.Close()
-	_, err = g.load(ctx, charon, rendered, vici.Loaded{})
-	return err
+	return g.locked(func() error {
+		_, err := g.load(ctx, charon, rendered, vici.Loaded{})
+		return err
+	})
 }
 
 // connect waits until charon answers.
@@ -202,13 +234,37 @@ func (g Gateway) load(ctx context.Context, charon *vici.Charon, rendered ipsec.R
 	if err != nil {
 		return changes, err
 	}
-	return changes, charon.Verify(ctx, rendered)
+	if err := charon.Verify(ctx, rendered); err != nil {
+		return changes, err
+	}
+	choices, err := readKeyChoices(g.Paths.keyChoices())
+	if err != nil {
+		return changes, err
+	}
+	choices.apply(rendered.Keys, g.Now())
+	if err := choices.save(g.Paths.keyChoices()); err != nil {
+		return changes, err
+	}
+	return changes, g.updateStatus(func(s *Status) {
+		*s = Status{Healthy: true, PSKs: pskStatuses(rendered, choices, g.Now())}
+	})
 }
 
 // Reload brings the running charon to the job's configuration. What did not change keeps its tunnels. If
 // charon refuses a connection, it keeps the one it has, and the error names what it refused.
-func (g Gateway) Reload(ctx context.Context) (vici.Changes, error) {
-	_, rendered, err := g.render()
+func (g Gateway) Reload(ctx context.Context) (changes vici.Changes, err error) {
+	err = g.locked(func() error {
+		changes, err = g.reload(ctx)
+		return err
+	})
+	if err != nil {
+		g.fail(fmt.Errorf("the last reload failed, and charon has what it had: %w", err))
+	}
+	return changes, err
+}
+
+func (g Gateway) reload(ctx context.Context) (vici.Changes, error) {
+	rendered, _, err := g.renderWithKeys()
 	if err != nil {
 		return vici.Changes{}, err
 	}
@@ -287,25 +343,22 @@ func (g Gateway) Drain(ctx context.Context) (int, error) {
 	return charon.TerminateAll(ctx, drainPatience)
 }
 
+// secretsFile is beside swanctl.conf, which includes it.
+const secretsFile = "secrets.conf"
+
 func (g Gateway) write(rendered ipsec.Rendered) error {
-	const secrets = "secrets.conf"
-	directory := filepath.Join(g.Paths.Data, "swanctl")
-	for _, path := range []string{g.Paths.Data, g.Paths.Run, directory} {
+	for _, path := range []string{g.Paths.Data, g.Paths.Run, g.Paths.swanctl()} {
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			return fmt.Errorf("making the gateway's directories: %w", err)
 		}
 	}
-	for _, file := range []struct {
-		path, text string
-		mode       fs.FileMode
-	}{
-		{filepath.Join(directory, secrets), rendered.Secrets(), 0o600},
-		{filepath.Join(directory, "swanctl.conf"), rendered.Swanctl(secrets), 0o640},
-		{g.Paths.strongSwanConf(), rendered.StrongSwanConf(), 0o640},
-	} {
-		if err := atomicfile.Write(file.path, []byte(file.text), file.mode); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(
+		g.writeSecrets(rendered),
+		atomicfile.Write(filepath.Join(g.Paths.swanctl(), "swanctl.conf"), []byte(rendered.Swanctl(secretsFile)), 0o640),
+		atomicfile.Write(g.Paths.strongSwanConf(), []byte(rendered.StrongSwanConf()), 0o640),
+	)
+}
+
+func (g Gateway) writeSecrets(rendered ipsec.Rendered) error {
+	return atomicfile.Write(filepath.Join(g.Paths.swanctl(), secretsFile), []byte(rendered.Secrets()), 0o600)
 }

@@ -26,13 +26,14 @@ const psk = "Zq3vT8mKx1LpR6wYb9NcJ4hGd7FsU2aEoI5tXkQyVrMnBzPu"
 type vm struct {
 	network   Network
 	directory string
+	overrides settings
 }
 
 type settings map[string]any
 
 func newVM(network Network, overrides settings) vm {
 	GinkgoHelper()
-	v := vm{network, GinkgoT().TempDir()}
+	v := vm{network, GinkgoT().TempDir(), overrides}
 	v.configure(overrides, settings{"psk_a": psk, "active_psk": "a"})
 	return v
 }
@@ -70,7 +71,7 @@ func (v vm) command(name string, flags ...string) *exec.Cmd {
 	arguments := append([]string{os.Args[0], name,
 		"--config", v.path("gateway.json"), "--psk", v.path("psk.json"),
 		"--data", v.path("data"), "--run", v.path("run"), "--strongswan", StrongSwan(),
-		"--view", v.path("view/vici.sock"), "--view-group", "0"}, flags...)
+		"--status", v.path("view/status.json"), "--hung-after", "3s", "--view", v.path("view/vici.sock"), "--view-group", "0"}, flags...)
 	cmd := Command(v.network.Gateway, arguments...)
 	cmd.Env = append(os.Environ(), asGateway+"=1")
 	return cmd

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"privnet/ipsec/charonlog"
+	"privnet/ipsec/vici"
 )
 
 // process is a running charon.
@@ -87,9 +89,46 @@ func (p *process) stop(patience time.Duration) error {
 		return nil
 	case <-time.After(patience):
 	}
+	if err := p.kill(); err != nil {
+		return err
+	}
+	return fmt.Errorf("charon did not stop within %s and was killed", patience)
+}
+
+// kill ends a charon that does not listen; its peers learn nothing.
+func (p *process) kill() error {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("killing charon: %w", err)
 	}
 	<-p.ended
-	return fmt.Errorf("charon did not stop within %s and was killed", patience)
+	return nil
+}
+
+// watch asks charon whether it still lives, until the context ends or it has not answered for too long.
+func (g Gateway) watch(ctx context.Context) error {
+	answered := g.Now()
+	for {
+		pause(ctx, g.HungAfter/5)
+		if ctx.Err() != nil {
+			return nil
+		}
+		asking, cancel := context.WithTimeout(ctx, g.HungAfter/5)
+		err := g.ping(asking)
+		cancel()
+		if err == nil {
+			answered = g.Now()
+		} else if g.Now().Sub(answered) > g.HungAfter {
+			return fmt.Errorf("charon has not answered for %s and is killed: %w", g.HungAfter, err)
+		}
+	}
+}
+
+func (g Gateway) ping(ctx context.Context) error {
+	charon, err := vici.Connect(ctx, g.Paths.Socket())
+	if err != nil {
+		return err
+	}
+	defer charon.Close()
+	_, err = charon.Version(ctx)
+	return err
 }

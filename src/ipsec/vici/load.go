@@ -46,7 +46,7 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 		}
 	}
 	for _, key := range want.Keys {
-		if err := c.loadKey(ctx, key); err != nil {
+		if err := c.LoadKey(ctx, key); err != nil {
 			return now, Changes{}, err
 		}
 	}
@@ -193,10 +193,10 @@ func encode(section ipsec.Section) (*vici.Message, error) {
 	return message, nil
 }
 
-// loadKey gives charon a key under its name; a key that it has under that name is replaced at once, and no
-// SA is touched.
-func (c *Charon) loadKey(ctx context.Context, key ipsec.SharedKey) error {
-	message, err := newMessage(map[string]string{"id": key.ID, "type": "IKE", "data": string(key.Key.Bytes())})
+// LoadKey gives charon the key in use under its name; a key that it has under that name is replaced at once,
+// and no SA is touched.
+func (c *Charon) LoadKey(ctx context.Context, key ipsec.SharedKey) error {
+	message, err := newMessage(map[string]string{"id": key.ID, "type": "IKE", "data": string(key.Key().Bytes())})
 	if err != nil {
 		return err
 	}

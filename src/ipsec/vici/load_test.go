@@ -91,7 +91,7 @@ func agencyA(ike connection.IKE) ipsec.Connection {
 		Gateway: gateway,
 		IKE:     ike,
 		Policy:  ipsec.DefaultPolicy(ike),
-		Key:     ipsec.NewKey(key),
+		Keys:    ipsec.Keys{A: ipsec.NewKey(key), Active: ipsec.SlotA},
 	}
 }
 

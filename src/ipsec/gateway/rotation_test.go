@@ -1,0 +1,158 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
+
+	. "privnet/ipsec/charontest"
+	"privnet/ipsec/gateway"
+)
+
+var nextPSK = strings.ToUpper(psk) + "b"
+
+// status is what the gateway says of itself.
+func (v vm) status() gateway.Status {
+	GinkgoHelper()
+	data, err := os.ReadFile(v.path("view/status.json"))
+	Expect(err).NotTo(HaveOccurred())
+	var status gateway.Status
+	Expect(json.Unmarshal(data, &status)).To(Succeed())
+	return status
+}
+
+func (v vm) pskInUse() string {
+	GinkgoHelper()
+	return string(v.status().PSKs[0].InUse)
+}
+
+// connect initiates until it succeeds, as a device does that tries again and again.
+func connect(peer Customer) {
+	GinkgoHelper()
+	Eventually(func() error {
+		_ = peer.Try("--terminate", "--ike", "platform", "--force", "--timeout", "1")
+		return peer.Try("--initiate", "--child", "pair-0", "--timeout", "3")
+	}, "30s", "500ms").Should(Succeed())
+}
+
+var _ = Describe("Two pre-shared keys", func() {
+	start := func(version int, keys settings) (Network, vm, *gexec.Session, Customer) {
+		GinkgoHelper()
+		network := NewNetwork(NAT{})
+		v := newVM(network, settings{"ike": []string{"", "1", "2"}[version], "policy": "compatible"})
+		v.configure(v.overrides, keys)
+		session := v.run()
+		return network, v, session, StartCustomer(network, customer(version, NAT{}, compatibleIKE, compatibleESP))
+	}
+
+	for _, version := range []int{1, 2} {
+		name := []string{"", "IKEv1", "IKEv2"}[version]
+
+		It("let the customer change first: "+name, func() {
+			network, gateway, session, peer := start(version, settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "a"})
+			connect(peer)
+			Expect(gateway.pskInUse()).To(Equal("a"))
+
+			peer.Configure(strings.Replace(customer(version, NAT{}, compatibleIKE, compatibleESP), psk, nextPSK, 1))
+			before := peer.Swanctl("--list-sas")
+			Expect(network.Reaches(Services[0])).To(BeTrue())
+			Expect(spis(peer.Swanctl("--list-sas"))).To(Equal(spis(before)))
+
+			connect(peer)
+			Expect(network.Reaches(Services[0])).To(BeTrue())
+			Expect(gateway.pskInUse()).To(Equal("b"))
+			Expect(session.Out).To(gbytes.Say("does not have the pre-shared key in use: trying the other one"))
+
+			By("and the key that it moved to is the first after a restart")
+			session.Terminate().Wait("10s")
+			gateway.run()
+			Expect(gateway.pskInUse()).To(Equal("b"))
+			Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "3")).To(Succeed())
+			Expect(string(session.Out.Contents())).NotTo(Or(ContainSubstring(psk), ContainSubstring(nextPSK)))
+		})
+
+		It("let the gateway change first, without touching the tunnel that is up: "+name, func() {
+			network, gateway, _, peer := start(version, settings{"psk_a": psk, "active_psk": "a"})
+			connect(peer)
+			before := spis(peer.Swanctl("--list-sas"))
+			gateway.configure(gateway.overrides, settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "b"})
+			Expect(gateway.do("reload")).To(gexec.Exit(0))
+			Expect(gateway.pskInUse()).To(Equal("b"))
+			Expect(spis(peer.Swanctl("--list-sas"))).To(Equal(before))
+			Expect(network.Reaches(Services[0])).To(BeTrue())
+
+			By("and the customer that still has the old key comes back with it")
+			connect(peer)
+			Expect(gateway.pskInUse()).To(Equal("a"))
+			Expect(network.Reaches(Services[0])).To(BeTrue())
+
+			By("until the operator takes the old key away")
+			gateway.configure(gateway.overrides, settings{"psk_b": nextPSK, "active_psk": "b"})
+			Expect(gateway.do("reload")).To(gexec.Exit(0))
+			Expect(peer.Try("--terminate", "--ike", "platform", "--force", "--timeout", "1")).To(Succeed())
+			Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "2")).NotTo(Succeed())
+			Expect(gateway.pskInUse()).To(Equal("b"))
+		})
+	}
+
+	It("are both taken only until the overlap ends", func() {
+		until := time.Now().Add(8 * time.Second)
+		_, gateway, session, peer := start(2, settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "a", "psk_overlap_until": until.Format(time.RFC3339Nano)})
+		peer.Configure(strings.Replace(customer(2, NAT{}, compatibleIKE, compatibleESP), psk, nextPSK, 1))
+		connect(peer)
+		Expect(gateway.status().PSKs).To(ConsistOf(And(HaveField("InUse", BeEquivalentTo("b")), HaveField("Until", HaveValue(BeTemporally("~", until, time.Second))), HaveField("Swaps", 1))))
+		Eventually(session.Out, "15s").Should(gbytes.Say("the overlap of two pre-shared keys is over"))
+		Expect(gateway.pskInUse()).To(Equal("a"))
+		Expect(spis(peer.Swanctl("--list-sas"))).NotTo(BeEmpty(), "the tunnel that is up stays")
+		Expect(peer.Try("--terminate", "--ike", "platform", "--force", "--timeout", "1")).To(Succeed())
+		Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "2")).NotTo(Succeed())
+		Expect(gateway.pskInUse()).To(Equal("a"))
+	})
+
+	It("are not swapped for anyone but the endpoint", func() {
+		network := NewNetwork(NAT{})
+		// The same customer, declared at another address: charon finds it no connection.
+		v := newVM(network, settings{"endpoints": []settings{{"address": "198.51.100.77", "device": "strongswan", "id": Endpoint}}})
+		v.configure(v.overrides, settings{"psk_a": nextPSK, "psk_b": psk, "active_psk": "a"})
+		v.run()
+		peer := StartCustomer(network, customer(2, NAT{}, modernIKE, modernESP))
+		for range 2 {
+			Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "2")).NotTo(Succeed())
+		}
+		Expect(v.status().PSKs).To(ConsistOf(And(HaveField("InUse", BeEquivalentTo("a")), HaveField("Swaps", 0))))
+	})
+})
+
+var _ = Describe("The status", func() {
+	It("is healthy as long as charon holds what is configured, names what a reload refused, and recovers", func() {
+		v := newVM(Network{Gateway: Namespace("gw")}, nil)
+		Expect(v.do("status").Err).To(gbytes.Say("it is written when the gateway starts"))
+		session := v.run()
+		Expect(v.do("status")).To(gexec.Exit(0))
+
+		v.configure(settings{"policy": "default"}, settings{"psk_a": psk, "active_psk": "a"})
+		Expect(v.do("reload")).To(gexec.Exit(1))
+		status := v.do("status")
+		Expect(status).To(gexec.Exit(1))
+		Expect(status.Err).To(gbytes.Say("the last reload failed, and charon has what it had"))
+		Expect(v.status().Problem).To(ContainSubstring(`policy: "default" must be one of`))
+		Expect(v.status().PSKs).To(HaveLen(1))
+
+		v.configure(nil, settings{"psk_a": psk, "active_psk": "a"})
+		Expect(v.do("reload")).To(gexec.Exit(0))
+		Expect(v.status()).To(And(HaveField("Healthy", true), HaveField("Problem", "")))
+		session.Terminate().Wait("10s")
+		Expect(v.status()).To(HaveField("Problem", "the gateway was stopped"))
+
+		info, err := os.Stat(filepath.Dir(v.path("view/status.json")))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Mode().Perm()).To(Equal(os.FileMode(0o750)))
+	})
+})

@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"privnet/atomicfile"
+	"privnet/ipsec"
+)
+
+// Status is what a gateway says of its configuration, in a file for others. What the tunnels do is not in
+// it: charon knows that better.
+type Status struct {
+	Version int `json:"version"`
+	// Healthy says that charon holds what the job configures.
+	Healthy bool `json:"healthy"`
+	// Problem says why it does not.
+	Problem   string      `json:"problem,omitempty"`
+	UpdatedAt time.Time   `json:"updated_at"`
+	PSKs      []PSKStatus `json:"psks"`
+}
+
+// PSKStatus says which pre-shared key charon has for an endpoint.
+type PSKStatus struct {
+	Endpoint netip.Addr `json:"endpoint"`
+	Identity string     `json:"identity"`
+	InUse    ipsec.Slot `json:"in_use"`
+	Active   ipsec.Slot `json:"active"`
+	// Overlap says whether the endpoint may use the other one, and Until how long; absent without an end.
+	Overlap bool       `json:"overlap"`
+	Until   *time.Time `json:"overlap_until,omitempty"`
+	// Since is when charon last got the other one because the endpoint failed with the one before, and
+	// Swaps how often it did.
+	Since *time.Time `json:"since,omitempty"`
+	Swaps int        `json:"swaps"`
+}
+
+// statusVersion changes when the meaning of a field does.
+const statusVersion = 1
+
+func pskStatuses(rendered ipsec.Rendered, choices keyChoices, now time.Time) []PSKStatus {
+	out := []PSKStatus{}
+	for _, key := range rendered.Keys {
+		status := PSKStatus{
+			Endpoint: key.Endpoint, Identity: key.Remote, InUse: key.InUse, Active: key.Keys.Active, Overlap: key.Keys.Overlap(now),
+		}
+		if until := key.Keys.OverlapUntil; !until.IsZero() && status.Overlap {
+			status.Until = &until
+		}
+		if choice, ok := choices[key.ID]; ok {
+			status.Since, status.Swaps = &choice.Since, choice.Swaps
+		}
+		out = append(out, status)
+	}
+	return out
+}
+
+// ReadStatus reads what the gateway says of itself.
+func (g Gateway) ReadStatus() (Status, error) {
+	data, err := os.ReadFile(g.Paths.Status)
+	if err != nil {
+		return Status{}, fmt.Errorf("reading the gateway's status: %w; it is written when the gateway starts", err)
+	}
+	var status Status
+	if err := json.Unmarshal(data, &status); err != nil {
+		return Status{}, fmt.Errorf("reading %s: %w", g.Paths.Status, err)
+	}
+	return status, nil
+}
+
+// updateStatus changes the status file.
+func (g Gateway) updateStatus(change func(*Status)) error {
+	// A file that cannot be read is written anew.
+	status, err := g.ReadStatus()
+	if err != nil {
+		status = Status{}
+	}
+	change(&status)
+	status.Version, status.UpdatedAt = statusVersion, g.Now().UTC()
+	data, err := json.MarshalIndent(status, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding the gateway's status: %w", err)
+	}
+	// The directory, which the read-only view of charon shares, says who may read.
+	if err := os.MkdirAll(filepath.Dir(g.Paths.Status), 0o750); err != nil {
+		return fmt.Errorf("making the status's directory: %w", err)
+	}
+	return atomicfile.Write(g.Paths.Status, append(data, '\n'), 0o644)
+}
+
+// fail turns the status red; what charon holds is unchanged.
+func (g Gateway) fail(problem error) {
+	if err := g.updateStatus(func(s *Status) { s.Healthy, s.Problem = false, problem.Error() }); err != nil {
+		g.Log.Error("the status is not told", "reason", err.Error())
+	}
+}
