@@ -1,6 +1,7 @@
 package templates_test
 
 import (
+	"encoding/json"
 	"net/netip"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -64,4 +65,19 @@ var _ = Describe("The programs read what is rendered", func() {
 		Entry("of a cell", "tunnel-prober/cell", probe.RoleCell, cellAddress),
 		Entry("of a gateway", "tunnel-prober/gateway", probe.RoleGateway, gatewayAddress),
 	)
+
+	It("bosh-dns, the handlers of the private domains", func() {
+		var handlers []struct {
+			Domain string
+			Source struct {
+				Type      string
+				Recursors []string
+			}
+		}
+		Expect(json.Unmarshal(file("private-dns", "dns/handlers.json"), &handlers)).To(Succeed())
+		Expect(handlers).To(HaveLen(1))
+		Expect(handlers[0].Domain).To(Equal("corp.example."), "as bosh-dns compares names")
+		Expect(handlers[0].Source.Type).To(Equal("dns"))
+		Expect(handlers[0].Source.Recursors).To(Equal([]string{"10.150.0.53", "10.150.1.53"}))
+	})
 })

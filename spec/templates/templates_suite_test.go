@@ -86,6 +86,7 @@ var places = map[string]place{
 	"egress-enforcer/gateway":     {job: "egress-enforcer", changes: map[string]any{"role": "gateway"}, address: gatewayAddress, linked: true},
 	"egress-enforcer/cell":        {job: "egress-enforcer", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},
 	"egress-enforcer/shared-cell": {job: "egress-enforcer", changes: map[string]any{"role": "shared-cell"}, address: "10.0.16.9"},
+	"private-dns":                 {job: "private-dns", address: cellAddress},
 	"tunnel-prober/gateway":       {job: "tunnel-prober", changes: map[string]any{"role": "gateway"}, address: gatewayAddress, linked: true},
 	"tunnel-prober/cell":          {job: "tunnel-prober", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},
 }

@@ -29,6 +29,8 @@ type Facts struct {
 	Policy string
 	// Inbound is what the private networks may open to the segment.
 	Inbound []connection.Flow
+	// DNS are the private domains that apps look up at the customer's servers.
+	DNS []connection.Domain
 	// Segment holds the subnets of the dedicated segment.
 	Segment []netip.Prefix
 	// Gateways are the public addresses of our gateways.

@@ -77,10 +77,10 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// required refuses empty values of flags that have to be given.
+// required refuses empty values, and empty lists, of flags that have to be given.
 func required(c *cobra.Command, flags ...string) error {
 	for _, name := range flags {
-		if c.Flag(name).Value.String() == "" {
+		if value := c.Flag(name).Value.String(); value == "" || value == "[]" {
 			return usageError{fmt.Errorf("--%s is missing: %s", name, c.Flag(name).Usage)}
 		}
 	}

@@ -142,6 +142,77 @@ apps: 0
 		Expect(stderr.String()).To(ContainSubstring(`request.yml:1: org: "agency.a" has the same name agency-a as org "Agency A"`))
 	})
 
+	It("plans many requests at once, of which none may be wrong", func() {
+		other := write("other.yml", strings.Replace(requestFile, "Agency A", "Agency B", 1))
+		Expect(plan("--request", other)).To(Equal(0), stderr.String())
+		Expect(files("orgs")).To(And(HaveKey("agency-a/plan.yml"), HaveKey("agency-b/plan.yml")))
+		Expect(files("orgs")["agency-b/plan.yml"]).To(And(ContainSubstring("10.20.0.64/26"), ContainSubstring("203.0.113.11")))
+
+		same := write("same.yml", strings.Replace(requestFile, "Agency A", "agency_c", 1))
+		again := write("again.yml", strings.Replace(requestFile, "Agency A", "Agency C", 1))
+		wrong := write("wrong.yml", strings.Replace(requestFile, "apps: 10", "apps: 0", 1))
+		before := files("orgs")
+		Expect(plan("--request", same, "--request", again, "--request", wrong)).To(Equal(1))
+		Expect(stderr.String()).To(And(
+			ContainSubstring(`again.yml:1: org: "Agency C" has the same name agency-c as the org of `+same),
+			ContainSubstring(`wrong.yml:4: apps: "0" must be`),
+		))
+		Expect(files("orgs")).To(Equal(before))
+	})
+
+	It("gives nothing out when the pool has no room for all requests, and says how much is left where", func() {
+		var requests []string
+		for _, name := range []string{"b", "c", "d"} {
+			requests = append(requests, "--request", write(name+".yml", strings.Replace(requestFile, "Agency A", name, 1)))
+		}
+		Expect(plan(requests...)).To(Equal(1))
+		Expect(stderr.String()).To(Equal(path("platform.yml") + `:4: public_addresses: "a list" has no address left for another gateway (left: 0 of 3); add some` + "\n"))
+		write("platform.yml", strings.Replace(platformFile, "10.20.0.0/24", "10.20.0.0/25", 1))
+		Expect(plan(requests...)).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring(`platform.yml:3: segments[0].cidr: "10.20.0.0/25" has no /26 left for another segment (left: z1 has 0 of 2); give a larger pool for z1`))
+		Expect(path("orgs")).NotTo(BeADirectory())
+	})
+
+	It("refuses a plan that was edited by hand into a conflict, with every command", func() {
+		other := write("other.yml", strings.Replace(requestFile, "Agency A", "Agency B", 1))
+		Expect(plan("--request", other)).To(Equal(0), stderr.String())
+		edit := func(org string, replacements ...string) {
+			file := "orgs/" + org + "/plan.yml"
+			write(file, strings.NewReplacer(replacements...).Replace(files("orgs")[org+"/plan.yml"]))
+		}
+		edit("agency-b", "10.20.0.64/26", "10.20.0.0/26", "10.20.0.65", "10.20.0.1", "10.20.0.67", "10.20.0.3", "10.20.0.126", "10.20.0.62",
+			"10.20.0.68", "10.20.0.4", "10.20.0.71", "10.20.0.7")
+		const conflict = `agency-b/plan.yml:6: segment: "a list" 10.20.0.0/26 overlaps 10.20.0.0/26, which agency-a holds`
+		Expect(plan()).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring(conflict))
+		Expect(render("--org", "agency-a")).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring(conflict))
+		Expect(run("list", "--orgs", path("orgs"))).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring(conflict))
+
+		edit("agency-b", "10.20.0.", "10.0.3.")
+		Expect(render("--all")).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring(`agency-b/plan.yml:6: segment: "a list" 10.0.3.0/26 overlaps 10.0.0.0/16, which the platform itself uses; undo the edit`))
+		edit("agency-b", "10.0.3.", "10.99.0.")
+		Expect(plan()).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring(`10.99.0.0/26 is in no pool of the platform file's segments`))
+		Expect(path("rendered")).NotTo(BeADirectory())
+	})
+
+	It("refuses a group that is there and is not ours, and a network of the platform, and writes nothing", func() {
+		Expect(plan()).To(Equal(0))
+		write("cf.yml", strings.Replace(manifestFile, "releases:", "- name: isolated-diego-cell-agency-a\n  jobs: []\nreleases:", 1))
+		Expect(render("--all")).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring("cf.yml:9: instance_groups: has a group isolated-diego-cell-agency-a already that is not this org's; rename it"))
+		Expect(path("rendered")).NotTo(BeADirectory())
+
+		before := files("orgs")
+		write("request.yml", strings.Replace(requestFile, "10.150.0.0/16", "10.0.4.0/24", 1))
+		Expect(plan()).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring(`request.yml:3: private_networks[0]: "10.0.4.0/24" overlaps 10.0.0.0/16, which the platform itself uses`))
+		Expect(files("orgs")).To(Equal(before))
+	})
+
 	It("renders nothing at all when something is wrong", func() {
 		Expect(plan()).To(Equal(0))
 		write("cf.yml", strings.Replace(manifestFile, "diego-cell", "cells", 1))
@@ -192,7 +263,7 @@ apps: 0
 		Entry("no command", "say what to do"),
 		Entry("no such command", "unknown command", "plam"),
 		Entry("no such flag", "unknown flag: --orgz", "plan", "--orgz", "x"),
-		Entry("a flag is missing", "--request is missing: file with the customer's request", "plan", "--platform", "x"),
+		Entry("a flag is missing", "--request is missing: file with a customer's request", "plan", "--platform", "x"),
 		Entry("org and all", "give either --org NAME or --all", "render", "--all", "--org", "x"),
 		Entry("a stray word", "unknown command", "list", "x"),
 	)

@@ -6,45 +6,53 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"privnet/connection"
 	"privnet/document"
 	"privnet/onboard/ledger"
 	"privnet/onboard/plan"
 	"privnet/onboard/platform"
 )
 
-const planLong = `Allocates what a request needs from the platform's pools and writes it to the ledger,
-ORGS/<org>/{request,plan}.yml.
+const planLong = `Allocates what requests need from the platform's pools and writes it to the ledger,
+ORGS/<org>/{request,plan}.yml. Then comes "privnet render".
 
-What an org already holds it keeps: planning again after the request has changed changes only what it
-must, and never a segment or an address. The difference is shown; --dry-run shows it and writes nothing.
+What an org already holds it keeps: planning again after a request has changed changes only what it must,
+and never a segment or an address. The difference is shown before it is written; --dry-run writes nothing.
 
 Cells: the apps' memory divided by a cell's, or the apps divided by the containers that a cell takes,
 whichever is more, rounded up, and the spare cells. All of these are in the platform file.`
 
 func planCommand() *cobra.Command {
-	var request, platformFile, orgs string
+	var requests []string
+	var platformFile, orgs string
 	var dryRun bool
 	c := &cobra.Command{
-		Use: "plan", Short: "allocate what a request needs, and write the ledger", Long: planLong,
-		Example: "  privnet plan --request request.yml --platform platform.yml",
+		Use: "plan", Short: "allocate what requests need, and write the ledger", Long: planLong,
+		Example: "  privnet plan --request request.yml --platform platform.yml\n" +
+			"  privnet plan --request request.yml --platform platform.yml --dry-run\n" +
+			"  privnet plan --request a.yml --request b.yml --platform platform.yml",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := required(c, "request", "platform"); err != nil {
 				return err
 			}
-			return runPlan(c.OutOrStdout(), request, platformFile, ledger.New(orgs), dryRun)
+			return runPlan(c.OutOrStdout(), requests, platformFile, ledger.New(orgs), dryRun)
 		},
 	}
-	c.Flags().StringVar(&request, "request", "", "file with the customer's request")
+	c.Flags().StringArrayVar(&requests, "request", nil, "file with a customer's request; repeat it for more")
 	c.Flags().StringVar(&platformFile, "platform", "", "file that describes your platform")
 	c.Flags().StringVar(&orgs, "orgs", "orgs", "directory of the ledger")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "show the difference and write nothing")
 	return c
 }
 
-func runPlan(out io.Writer, requestFile, platformFile string, l ledger.Ledger, dryRun bool) error {
+// planned is a request's plan and what it changes in the ledger.
+type planned struct {
+	org     string
+	changes []ledger.Change
+}
+
+func runPlan(out io.Writer, requestFiles []string, platformFile string, l ledger.Ledger, dryRun bool) error {
 	// Once before the lock, so that wrong input leaves nothing behind, not even an empty ledger.
-	made, changes, err := prepare(requestFile, platformFile, l)
+	made, err := prepare(requestFiles, platformFile, l)
 	if err != nil {
 		return err
 	}
@@ -54,66 +62,64 @@ func runPlan(out io.Writer, requestFile, platformFile string, l ledger.Ledger, d
 			return err
 		}
 		defer unlock()
-		if made, changes, err = prepare(requestFile, platformFile, l); err != nil {
+		if made, err = prepare(requestFiles, platformFile, l); err != nil {
 			return err
 		}
 	}
-	return showAndWrite(out, l, made, changes, dryRun)
+	for _, p := range made {
+		if err := showAndWrite(out, l, p, dryRun); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// prepare makes the plan and says what it would change in the ledger. The error has everything that is
-// wrong in all files.
-func prepare(requestFile, platformFile string, l ledger.Ledger) (plan.Plan, []ledger.Change, error) {
-	requestData, err := readFile(requestFile, "request")
-	if err != nil {
-		return plan.Plan{}, nil, err
-	}
+// prepare makes the plans and says what they would change in the ledger. The error has everything that
+// is wrong in all files.
+func prepare(requestFiles []string, platformFile string, l ledger.Ledger) ([]planned, error) {
 	platformData, err := readFile(platformFile, "platform file")
 	if err != nil {
-		return plan.Plan{}, nil, err
+		return nil, err
 	}
 	p, platformErr := platform.Parse(platformFile, platformData)
 	entries, ledgerErr := l.Entries(func(document.Value) {})
-	doc, err := document.Parse(requestFile, requestData)
-	if err != nil {
-		return plan.Plan{}, nil, document.Join(err, platformErr, ledgerErr)
+	if platformErr == nil {
+		ledgerErr = document.Join(ledgerErr, plan.Misplaced(ledger.Plans(entries), p).Err())
 	}
-	request := connection.ReadRequest(doc.Root())
-	entry, others := ledger.Find(entries, request.Name)
-	var earlier *plan.Plan
-	if entry != nil {
-		if earlier = &entry.Plan; earlier.Org != request.Org {
-			doc.Root().Get("org").Problem("has the same name %s as org %q, which is in the ledger; rename one", request.Name, earlier.Org)
+	requests, requestsErr := readRequests(requestFiles, p, entries)
+	if err := document.Join(requestsErr, platformErr, ledgerErr); err != nil {
+		return nil, err
+	}
+	allocator := plan.NewAllocator(p, ledger.Plans(entries))
+	var out []planned
+	for _, a := range requests {
+		made, allocateErr := allocator.Allocate(a.request, a.earlier)
+		err = document.Join(err, allocateErr)
+		if allocateErr != nil {
+			continue
 		}
+		changes, changesErr := l.Changes(made.Name, a.data, made.YAML())
+		err = document.Join(err, changesErr)
+		out = append(out, planned{made.Name, changes})
 	}
-	plan.CheckRequest(doc.Root(), p)
-	plan.CheckRoutes(doc.Root(), p, request, ledger.PrivateNetworks(others))
-	if err := document.Join(doc.Err(), platformErr, ledgerErr); err != nil {
-		return plan.Plan{}, nil, err
-	}
-	made, err := plan.Allocate(request, p, earlier, ledger.Plans(others))
-	if err != nil {
-		return plan.Plan{}, nil, err
-	}
-	changes, err := l.Changes(made.Name, requestData, made.YAML())
-	return made, changes, err
+	return out, err
 }
 
-func showAndWrite(out io.Writer, l ledger.Ledger, made plan.Plan, changes []ledger.Change, dryRun bool) error {
-	if len(changes) == 0 {
-		fmt.Fprintf(out, "%s: unchanged\n", made.Name)
+func showAndWrite(out io.Writer, l ledger.Ledger, p planned, dryRun bool) error {
+	if len(p.changes) == 0 {
+		fmt.Fprintf(out, "%s: unchanged\n", p.org)
 		return nil
 	}
-	for _, change := range changes {
+	for _, change := range p.changes {
 		fmt.Fprintf(out, "%s\n%s", change.Path, difference(change.Before, change.After))
 	}
 	if dryRun {
-		fmt.Fprintf(out, "%s: nothing written (--dry-run)\n", made.Name)
+		fmt.Fprintf(out, "%s: nothing written (--dry-run)\n", p.org)
 		return nil
 	}
-	if err := l.Write(made.Name, changes); err != nil {
+	if err := l.Write(p.org, p.changes); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s: written; next: privnet render --org %s\n", made.Name, made.Name)
+	fmt.Fprintf(out, "%s: written; next: privnet render --org %s\n", p.org, p.org)
 	return nil
 }

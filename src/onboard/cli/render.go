@@ -100,11 +100,14 @@ func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
 	p, platformErr := platform.Parse(f.platform, platformData)
 	m, manifestErr := manifest.Parse(f.manifest, manifestData)
 	entries, ledgerErr := ledger.New(f.orgs).Entries(func(request document.Value) { plan.CheckRequest(request, p) })
+	if platformErr == nil {
+		ledgerErr = document.Join(ledgerErr, plan.Misplaced(ledger.Plans(entries), p).Err())
+	}
 	if err := document.Join(platformErr, ledgerErr, manifestErr); err != nil {
 		return nil, err
 	}
 	if !f.all {
-		entry, _ := ledger.Find(entries, f.org)
+		entry := ledger.Find(entries, f.org)
 		if entry == nil {
 			return nil, fmt.Errorf("the ledger %s has no org %q; it has %s", f.orgs, f.org, known(entries))
 		}
@@ -137,7 +140,7 @@ func facts(in render.Input, m manifest.Manifest) handoff.Facts {
 	names := in.Plan.Names()
 	out := handoff.Facts{
 		Org: in.Plan.Name, Endpoint: in.Request.Endpoint, PrivateNetworks: in.Request.PrivateNetworks,
-		IKE: in.Request.IKE, Policy: in.Request.Policy, Inbound: in.Request.Inbound,
+		IKE: in.Request.IKE, Policy: in.Request.Policy, Inbound: in.Request.Inbound, DNS: in.Request.DNS,
 		Segment: in.Plan.CIDRs(), EgressAddresses: in.Platform.EgressAddresses,
 		IsolationSegment: names.IsolationSegment, PSKVariable: names.PSKVariable, Deployment: m.Name(),
 	}

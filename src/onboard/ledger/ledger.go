@@ -58,12 +58,21 @@ func (l Ledger) Lock() (unlock func(), err error) {
 	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
+			l.sweep()
 			return func() { f.Close() }, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Since(start) > LockWait {
 			f.Close()
 			return nil, fmt.Errorf("locking the ledger %s, which another privnet may hold: %w", l.dir, err)
 		}
+	}
+}
+
+// sweep removes what killed processes were preparing. What cannot be removed is nobody's entry either.
+func (l Ledger) sweep() {
+	left, _ := filepath.Glob(filepath.Join(l.dir, stagePrefix+"*"))
+	for _, stage := range left {
+		os.RemoveAll(stage)
 	}
 }
 
@@ -193,14 +202,18 @@ func (l Ledger) Changes(org string, request, plan []byte) ([]Change, error) {
 	return out, nil
 }
 
+// stagePrefix begins the name of the directory in which Write prepares files. Lock removes what a process left that was killed.
+const stagePrefix = ".privnet-"
+
 // Write makes the changes: each file is written beside its place and renamed into it, all of them only
-// after all were written. A new org appears as a whole directory.
+// after all were written, the plan first. A new org appears as a whole directory. So a process that is
+// killed leaves whole files, and the same command again does the rest. The ledger must be locked.
 func (l Ledger) Write(org string, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
 	final := filepath.Join(l.dir, org)
-	stage, err := os.MkdirTemp(l.dir, "."+org+"-")
+	stage, err := os.MkdirTemp(l.dir, stagePrefix)
 	if err != nil {
 		return fmt.Errorf("writing the ledger: %w", err)
 	}
@@ -219,7 +232,7 @@ func (l Ledger) Write(org string, changes []Change) error {
 		}
 		return nil
 	}
-	for _, c := range changes {
+	for _, c := range slices.Backward(changes) {
 		if err := os.Rename(filepath.Join(stage, filepath.Base(c.Path)), c.Path); err != nil {
 			return fmt.Errorf("writing the ledger: %w", err)
 		}
@@ -236,11 +249,11 @@ func writeSynced(path string, data []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// Find returns the entry of an org, and the others.
-func Find(entries []Entry, org string) (found *Entry, others []Entry) {
-	i := slices.IndexFunc(entries, func(e Entry) bool { return e.Plan.Name == org })
-	if i < 0 {
-		return nil, entries
+// Find returns the entry of an org; nil if there is none.
+func Find(entries []Entry, org string) *Entry {
+	i, found := slices.BinarySearchFunc(entries, org, func(e Entry, name string) int { return strings.Compare(e.Plan.Name, name) })
+	if !found {
+		return nil
 	}
-	return &entries[i], slices.Delete(slices.Clone(entries), i, i+1)
+	return &entries[i]
 }

@@ -52,12 +52,12 @@ public_network: public
 		if err != nil {
 			return err
 		}
-		own, others := ledger.Find(entries, org)
+		own := ledger.Find(entries, org)
 		var earlier *plan.Plan
 		if own != nil {
 			earlier = &own.Plan
 		}
-		made, err := plan.Allocate(connection.Request{Org: org, Name: org, Apps: 3}, p, earlier, ledger.Plans(others))
+		made, err := plan.NewAllocator(p, ledger.Plans(entries)).Allocate(connection.Request{Org: org, Name: org, Apps: 3}, earlier)
 		if err != nil {
 			return err
 		}

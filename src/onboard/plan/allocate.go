@@ -2,7 +2,7 @@ package plan
 
 import (
 	"fmt"
-	"maps"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -33,22 +33,27 @@ func CheckRequest(v document.Value, p platform.Platform) {
 	if a, err := netip.ParseAddr(address.Text()); err == nil && slices.Contains(p.PublicAddresses, a) {
 		address.Problem("is one of the platform's own gateway addresses; give the address of the customer's endpoint")
 	}
-	if dns := v.Get("dns"); dns.Present() {
-		dns.Problem("is not carried out by this version; leave it out")
-	}
+	checkDNS(v)
 }
 
 // CheckRoutes records in the request's document that the IaaS cannot route to two gateways: where orgs
-// share a route table, only one of them can have a private network. others are the private networks of the
-// other orgs, by name.
+// share a route table, only one of them can have a private network. others are the private networks of all
+// orgs, by name; the org's own entry is passed over.
 func CheckRoutes(v document.Value, p platform.Platform, own connection.Request, others map[string][]netip.Prefix) {
 	if p.Routing != connection.RoutingIaaS || p.IaaS != platform.AWS {
 		return
 	}
-	for _, other := range slices.Sorted(maps.Keys(others)) {
-		mine, theirs, found := connection.Overlap(own.PrivateNetworks, others[other])
+	var overlapping []string
+	for other, networks := range others {
+		if _, _, found := connection.Overlap(own.PrivateNetworks, networks); found && other != own.Name {
+			overlapping = append(overlapping, other)
+		}
+	}
+	slices.Sort(overlapping)
+	for _, other := range overlapping {
+		mine, theirs, _ := connection.Overlap(own.PrivateNetworks, others[other])
 		for _, pool := range p.Pools {
-			if table := pool.For(own.Name).RouteTable; found && table == pool.For(other).RouteTable {
+			if table := pool.For(own.Name).RouteTable; table == pool.For(other).RouteTable {
 				v.Get("private_networks").Problem("%s overlaps %s of %s, and both orgs use the route table %s; give each org its own, with {org} in the platform file's route_table",
 					mine, theirs, other, table)
 				break
@@ -57,41 +62,80 @@ func CheckRoutes(v document.Value, p platform.Platform, own connection.Request, 
 	}
 }
 
+// Allocator gives out what is free in the platform's pools, to one request after the other.
+type Allocator struct {
+	platform platform.Platform
+	segments netipx.IPSetBuilder
+	public   map[netip.Addr]bool
+}
+
+// NewAllocator knows what the plans of all orgs hold.
+func NewAllocator(p platform.Platform, plans []Plan) *Allocator {
+	a := &Allocator{platform: p, public: map[netip.Addr]bool{}}
+	for _, made := range plans {
+		a.take(made)
+	}
+	return a
+}
+
+func (a *Allocator) take(p Plan) {
+	for _, s := range p.Segment {
+		a.segments.AddPrefix(s.CIDR)
+	}
+	for _, g := range p.Gateways {
+		a.public[g.PublicAddress] = true
+	}
+}
+
 // Allocate makes the plan for a request. earlier is what the org already holds, if anything, and is
-// kept; others are the plans of the other orgs. The error is document.Problems that say which pool has
-// no room and how much is left where.
-func Allocate(request connection.Request, p platform.Platform, earlier *Plan, others []Plan) (Plan, error) {
-	a := allocation{platform: p, others: others}
+// kept. The error is document.Problems that say which pool has no room and how much is left where; then
+// nothing is given out.
+func (a *Allocator) Allocate(request connection.Request, earlier *Plan) (Plan, error) {
+	p := a.platform
+	var problems document.Problems
 	out := Plan{Org: request.Org, Name: request.Name, Routing: p.Routing, Cells: Size(request.Apps, p.Cells)}
 	if earlier != nil {
 		out.Segment = slices.Clone(earlier.Segment)
 		out.Gateways = slices.Clone(earlier.Gateways)
 	}
+	taken, err := a.segments.IPSet()
+	if err != nil {
+		// The builder only fails on ranges, and it was given prefixes.
+		panic(err)
+	}
 	for _, az := range p.AZs {
 		if slices.Contains(out.AZs(), az) {
 			continue
 		}
-		if subnet, ok := a.subnet(az, out); ok {
-			out.Segment = append(out.Segment, subnet)
+		pool, _ := p.Pool(az)
+		if cidr, ok := firstFree(pool.CIDR, p.PrefixLength, taken); ok {
+			out.Segment = append(out.Segment, Subnet{AZ: az, CIDR: cidr})
+		} else {
+			problems = append(problems, pool.Source.Wrong("has no /%d left for another segment (left: %s); give a larger pool for %s",
+				p.PrefixLength, a.left(taken), az))
 		}
 	}
 	if len(out.Gateways) == 0 && len(out.Segment) > 0 {
+		first := out.Segment[0]
 		if public, ok := a.publicAddress(); ok {
-			first := out.Segment[0]
 			out.Gateways = []Gateway{{
 				AZ:      first.AZ,
 				Gateway: connection.Gateway{Address: first.Static().From(), PublicAddress: public},
 			}}
+		} else {
+			problems = append(problems, p.PublicSource.Wrong(
+				"has no address left for another gateway (left: 0 of %d); add some", len(p.PublicAddresses)))
 		}
 	}
-	a.checkRoom(out, earlier != nil)
+	problems = append(problems, a.checkRoom(out, earlier != nil)...)
 	if out.Routing == connection.RoutingHost && len(out.Segment) > 1 {
-		a.problems = append(a.problems, p.Pools[0].Source.Wrong(
+		problems = append(problems, p.Pools[0].Source.Wrong(
 			"the segment spans %s, and routing: host works in one AZ only; set routing: iaas", strings.Join(out.AZs(), ", ")))
 	}
-	if err := a.problems.Err(); err != nil {
+	if err := problems.Err(); err != nil {
 		return Plan{}, err
 	}
+	a.take(out)
 	return out, nil
 }
 
@@ -105,81 +149,61 @@ func Size(apps int, c platform.Cells) int {
 
 func ceil(a, b int) int { return (a + b - 1) / b }
 
-type allocation struct {
-	platform platform.Platform
-	others   []Plan
-	problems document.Problems
-}
-
-// subnet is the first one of the AZ's pool that no org has.
-func (a *allocation) subnet(az string, own Plan) (Subnet, bool) {
-	pool, _ := a.platform.Pool(az)
-	taken := own.CIDRs()
-	for _, other := range a.others {
-		taken = append(taken, other.CIDRs()...)
-	}
-	free := freePrefixes(pool.CIDR, a.platform.PrefixLength, taken)
-	if free.count > 0 {
-		return Subnet{AZ: az, CIDR: free.first}, true
-	}
-	var left []string
-	for _, other := range a.platform.Pools {
-		f := freePrefixes(other.CIDR, a.platform.PrefixLength, taken)
-		left = append(left, fmt.Sprintf("%s has %d of %d", other.AZ, f.count, f.total))
-	}
-	a.problems = append(a.problems, pool.Source.Wrong("has no /%d left for another segment (left: %s); give a larger pool for %s",
-		a.platform.PrefixLength, strings.Join(left, ", "), az))
-	return Subnet{}, false
-}
-
-type freeSpace struct {
-	first        netip.Prefix
-	count, total int
-}
-
-func freePrefixes(pool netip.Prefix, bits int, taken []netip.Prefix) freeSpace {
-	var out freeSpace
-	inPool := slices.DeleteFunc(slices.Clone(taken), func(t netip.Prefix) bool { return !t.Overlaps(pool) })
-	set := connection.Set(inPool...)
-	for p := netip.PrefixFrom(pool.Addr(), bits); pool.Contains(p.Addr()); p = next(p) {
-		out.total++
-		if set.OverlapsPrefix(p) {
-			continue
+// firstFree is the first prefix of the length in the pool that overlaps nothing taken.
+func firstFree(pool netip.Prefix, bits int, taken *netipx.IPSet) (netip.Prefix, bool) {
+	for p := range prefixes(pool, bits) {
+		if !taken.OverlapsPrefix(p) {
+			return p, true
 		}
-		if out.count == 0 {
-			out.first = p
-		}
-		out.count++
 	}
-	return out
+	return netip.Prefix{}, false
+}
+
+// left says for each pool how many segments it still has room for.
+func (a *Allocator) left(taken *netipx.IPSet) string {
+	var out []string
+	for _, pool := range a.platform.Pools {
+		free, total := 0, 0
+		for p := range prefixes(pool.CIDR, a.platform.PrefixLength) {
+			total++
+			if !taken.OverlapsPrefix(p) {
+				free++
+			}
+		}
+		out = append(out, fmt.Sprintf("%s has %d of %d", pool.AZ, free, total))
+	}
+	return strings.Join(out, ", ")
+}
+
+// prefixes are the pool's parts of the length, in order.
+func prefixes(pool netip.Prefix, bits int) iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		for p := netip.PrefixFrom(pool.Addr(), bits); pool.Contains(p.Addr()); p = next(p) {
+			if !yield(p) {
+				return
+			}
+		}
+	}
 }
 
 func next(p netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(netipx.PrefixLastIP(p).Next(), p.Bits())
 }
 
-func (a *allocation) publicAddress() (netip.Addr, bool) {
-	taken := map[netip.Addr]bool{}
-	for _, other := range a.others {
-		for _, g := range other.Gateways {
-			taken[g.PublicAddress] = true
-		}
+func (a *Allocator) publicAddress() (netip.Addr, bool) {
+	i := slices.IndexFunc(a.platform.PublicAddresses, func(address netip.Addr) bool { return !a.public[address] })
+	if i < 0 {
+		return netip.Addr{}, false
 	}
-	for _, address := range a.platform.PublicAddresses {
-		if !taken[address] {
-			return address, true
-		}
-	}
-	a.problems = append(a.problems, a.platform.PublicSource.Wrong(
-		"has no address left for another gateway (left: 0 of %d); add some", len(a.platform.PublicAddresses)))
-	return netip.Addr{}, false
+	return a.platform.PublicAddresses[i], true
 }
 
 // checkRoom refuses more cells than the smallest subnet has addresses for; BOSH spreads them evenly.
-func (a *allocation) checkRoom(p Plan, live bool) {
+func (a *Allocator) checkRoom(p Plan, live bool) document.Problems {
 	if len(p.Segment) == 0 {
-		return
+		return nil
 	}
+	var out document.Problems
 	perAZ := ceil(p.Cells, len(p.Segment))
 	for _, s := range p.Segment {
 		if perAZ <= s.Room() {
@@ -189,13 +213,14 @@ func (a *allocation) checkRoom(p Plan, live bool) {
 		if live {
 			advice = "the segment is in use and cannot grow: raise cells.memory"
 		}
-		a.problems = append(a.problems, a.source(s.AZ).Wrong("gives %s the segment %s with room for %d cells, and %d are needed; %s",
+		out = append(out, a.source(s.AZ).Wrong("gives %s the segment %s with room for %d cells, and %d are needed; %s",
 			p.Name, s.CIDR, s.Room(), perAZ, advice))
 	}
+	return out
 }
 
 // source is where the platform file has the AZ's pool, or its first one if the AZ's is gone.
-func (a *allocation) source(az string) document.Value {
+func (a *Allocator) source(az string) document.Value {
 	if pool, ok := a.platform.Pool(az); ok {
 		return pool.Source
 	}

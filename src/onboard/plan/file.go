@@ -215,28 +215,3 @@ func (p *Plan) checkNames(v document.Value) {
 		}
 	}
 }
-
-// Conflicts are the problems that the plans of a ledger have with one another: an address or a name
-// that two of them hold.
-func Conflicts(plans []Plan) document.Problems {
-	var out document.Problems
-	for i, p := range plans {
-		for _, other := range plans[:i] {
-			if p.Name == other.Name {
-				out = append(out, p.Source.Get("name").Wrong("is the name of org %q too (%s:%d); two orgs need two names",
-					other.Org, other.Source.File(), other.Source.Get("name").Line()))
-			}
-			if mine, theirs, found := connection.Overlap(p.CIDRs(), other.CIDRs()); found {
-				out = append(out, p.Source.Get("segment").Wrong("%s overlaps %s, which %s holds (%s:%d); undo the edit of one",
-					mine, theirs, other.Name, other.Source.File(), other.Source.Get("segment").Line()))
-			}
-			for _, g := range p.Gateways {
-				if other.holds(g.PublicAddress) {
-					out = append(out, p.Source.Get("gateways").Wrong("%s is a gateway of %s too (%s:%d); undo the edit of one",
-						g.PublicAddress, other.Name, other.Source.File(), other.Source.Get("gateways").Line()))
-				}
-			}
-		}
-	}
-	return out
-}

@@ -35,7 +35,7 @@ func request(org string, apps int) connection.Request {
 func allocate(p platform.Platform, orgs ...string) []plan.Plan {
 	var out []plan.Plan
 	for _, org := range orgs {
-		made, err := plan.Allocate(request(org, 10), p, nil, out)
+		made, err := plan.NewAllocator(p, out).Allocate(request(org, 10), nil)
 		Expect(err).NotTo(HaveOccurred())
 		out = append(out, made)
 	}
@@ -70,7 +70,7 @@ var _ = Describe("Allocating a plan", func() {
 		plans := allocate(p, "a", "b")
 		p.PublicAddresses = p.PublicAddresses[2:]
 		p.PrefixLength = 27
-		changed, err := plan.Allocate(request("b", 100), p, &plans[1], plans[:1])
+		changed, err := plan.NewAllocator(p, plans[:1]).Allocate(request("b", 100), &plans[1])
 		Expect(err).NotTo(HaveOccurred())
 		Expect(changed.Segment).To(Equal(plans[1].Segment))
 		Expect(changed.Gateways).To(Equal(plans[1].Gateways))
@@ -81,14 +81,14 @@ var _ = Describe("Allocating a plan", func() {
 		p := parsePlatform(platformFile)
 		plans := allocate(p, "a", "b", "c")
 		plans = append(plans, plan.Plan{Name: "d", Segment: []plan.Subnet{{AZ: "z1", CIDR: netip.MustParsePrefix("10.20.0.192/26")}}})
-		_, err := plan.Allocate(request("e", 1), p, nil, plans)
+		_, err := plan.NewAllocator(p, plans).Allocate(request("e", 1), nil)
 		Expect(err).To(MatchError(ContainSubstring(`platform.yml:4: segments[0].cidr: "10.20.0.0/24" has no /26 left for another segment (left: z1 has 0 of 4)`)))
-		_, err = plan.Allocate(request("d", 1), p, nil, plans[:3])
+		_, err = plan.NewAllocator(p, plans[:3]).Allocate(request("d", 1), nil)
 		Expect(err).To(MatchError(ContainSubstring("platform.yml:5: public_addresses: \"a list\" has no address left for another gateway (left: 0 of 3)")))
 	})
 
 	It("refuses more cells than the segment has addresses for", func() {
-		_, err := plan.Allocate(request("a", 10000), parsePlatform(platformFile), nil, nil)
+		_, err := plan.NewAllocator(parsePlatform(platformFile), nil).Allocate(request("a", 10000), nil)
 		Expect(err).To(MatchError(ContainSubstring("with room for 54 cells, and 626 are needed; lower prefix_length or raise cells.memory")))
 	})
 
@@ -107,11 +107,11 @@ public_addresses: [203.0.113.0/24]
 				if len(plans) > 0 && rapid.Bool().Draw(t, "leave") {
 					plans = plans[1:]
 				}
-				made, err := plan.Allocate(request(fmt.Sprintf("org-%d", i), 1), p, nil, plans)
+				made, err := plan.NewAllocator(p, plans).Allocate(request(fmt.Sprintf("org-%d", i), 1), nil)
 				if err != nil {
 					continue
 				}
-				again, err := plan.Allocate(request(made.Org, 1), p, &made, plans)
+				again, err := plan.NewAllocator(p, plans).Allocate(request(made.Org, 1), &made)
 				Expect(err).NotTo(HaveOccurred())
 				Expect(again.YAML()).To(Equal(made.YAML()))
 				plans = append(plans, made)
@@ -189,6 +189,26 @@ private_networks:
 			Not(ContainSubstring("172.16")),
 		)))
 	})
+
+	DescribeTable("may name private domains, but",
+		func(text, problem string) {
+			doc, err := document.Parse("request.yml", []byte(text))
+			Expect(err).NotTo(HaveOccurred())
+			plan.CheckRequest(doc.Root(), parsePlatform(platformFile))
+			if problem == "" {
+				Expect(doc.Err()).NotTo(HaveOccurred())
+				return
+			}
+			Expect(doc.Err()).To(MatchError(ContainSubstring(problem)))
+		},
+		Entry("nothing is wrong with one of the customer's", `dns: [{domain: corp.example}, {domain: bosh.example}]`, ""),
+		Entry("none of the platform's", `dns: [{domain: service.CF.internal.}]`, `dns[0].domain: "service.CF.internal." is or holds cf.internal`),
+		Entry("none that holds one of the platform's", `dns: [{domain: internal}]`, `dns[0].domain: "internal" is or holds cf.internal`),
+		Entry("none twice", `dns: [{domain: corp.example}, {domain: Corp.example.}]`, `dns[1].domain: "Corp.example." is listed twice`),
+		Entry("not without letting the questions pass", `{dns: [{domain: a.example}], allow: [{protocol: udp, ports: "50-60"}, {protocol: tcp, ports: 443}]}`,
+			`allow: "a list" leaves out tcp port 53, and the servers of dns are asked there`),
+		Entry("flows that hold port 53 do", `{dns: [{domain: a.example}], allow: [{protocol: udp, ports: "50-60"}, {protocol: tcp}]}`, ""),
+	)
 
 	It("must not overlap another org's networks in a route table that both use", func() {
 		doc, err := document.Parse("request.yml", []byte("private_networks: [10.150.0.0/16]\n"))

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"net/netip"
 	"regexp"
 	"strings"
 
@@ -44,7 +45,7 @@ func cloneCells(in Input, m manifest.Manifest, base manifest.Group) cellClone {
 		out.ownDomain(m, base.Name, rep, names)
 	}
 
-	jobs := tree.Of(ourCellJobs(names.Link, renames["iptables"]))
+	jobs := tree.Of(ourCellJobs(in, renames["iptables"]))
 	for _, job := range clone.Jobs() {
 		if tree.Text(job.Node, "release") != manifest.Release {
 			jobs.Content = append(jobs.Content, job.Node)
@@ -172,17 +173,36 @@ type linkFrom struct {
 	IPAddresses bool   `yaml:"ip_addresses,omitempty"`
 }
 
+// dnsProperties are those of the job private-dns.
+type dnsProperties struct {
+	Domains []dnsDomain `yaml:"domains"`
+}
+
+type dnsDomain struct {
+	Domain  string       `yaml:"domain"`
+	Servers []netip.Addr `yaml:"servers"`
+}
+
 // ourCellJobs are the release's jobs on a dedicated cell. They come first, so that after a reboot monit
 // starts the enforcer before garden.
-func ourCellJobs(link, iptables string) []job {
-	return []job{
+func ourCellJobs(in Input, iptables string) []job {
+	link := linkFrom{From: in.Plan.Names().Link, IPAddresses: true}
+	out := []job{
 		{Name: "egress-enforcer", Release: manifest.Release, Properties: roleProperties{"cell"}, Consumes: map[string]any{
-			"private-network": linkFrom{From: link, IPAddresses: true}, "iptables": from(iptables),
+			"private-network": link, "iptables": from(iptables),
 		}},
 		{Name: "tunnel-prober", Release: manifest.Release, Properties: roleProperties{"cell"}, Consumes: map[string]any{
-			"private-network": linkFrom{From: link, IPAddresses: true},
+			"private-network": link,
 		}},
 	}
+	if len(in.Request.DNS) == 0 {
+		return out
+	}
+	var dns dnsProperties
+	for _, d := range in.Request.DNS {
+		dns.Domains = append(dns.Domains, dnsDomain(d))
+	}
+	return append(out, job{Name: "private-dns", Release: manifest.Release, Properties: dns})
 }
 
 // from names a provider, or says that there is none: a director would find another group's.

@@ -86,7 +86,7 @@ inbound: [{protocol: tcp, ports: "8080,9000-9010"}]
 probes: [{address: 10.150.0.10, check: tcp, port: 443}]
 `))
 	ExpectWithOffset(1, err).NotTo(HaveOccurred())
-	made, err := plan.Allocate(r, p, nil, nil)
+	made, err := plan.NewAllocator(p, nil).Allocate(r, nil)
 	ExpectWithOffset(1, err).NotTo(HaveOccurred())
 	return render.Input{Request: r, Plan: made, Platform: p}
 }
@@ -196,6 +196,22 @@ var _ = Describe("An org's ops-file", func() {
 		Expect(find(out, "/variables/name=private-network-agency-a-psk")).To(Equal(mapping{
 			"name": "private-network-agency-a-psk", "type": "password", "update_mode": "no-overwrite", "options": mapping{"length": 64},
 		}))
+	})
+
+	It("lets the dedicated cells, and no other VM, ask the customer's servers for the customer's domains", func() {
+		in := input("Agency A", platformFile+"gateway_address: nat\n")
+		in.Request.DNS = []connection.Domain{{Domain: "corp.example", Servers: []netip.Addr{netip.MustParseAddr("10.150.0.53")}}}
+		with, err := render.Ops(in, parse(cfManifest))
+		Expect(err).NotTo(HaveOccurred())
+		out := apply(cfManifest, with)
+		Expect(find(out, cell+"/jobs/name=private-dns")).To(Equal(mapping{
+			"name": "private-dns", "release": "private-network", "properties": mapping{
+				"domains": []interface{}{mapping{"domain": "corp.example", "servers": []interface{}{"10.150.0.53"}}},
+			},
+		}))
+		Expect(strings.Count(string(out), "private-dns")).To(Equal(1))
+		Expect(find(out, "/instance_groups/name=vpn-gateway-agency-a")).To(
+			Equal(find(apply(cfManifest, ops("Agency A", cfManifest)), "/instance_groups/name=vpn-gateway-agency-a")))
 	})
 
 	It("needs no garden and no rep, and no variables section", func() {

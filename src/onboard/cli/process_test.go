@@ -1,0 +1,87 @@
+package cli_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var _ = Describe("privnet as processes", func() {
+	var dir string
+
+	command := func(args ...string) *exec.Cmd {
+		c := exec.Command(os.Args[0], args...)
+		// The race detector would make each process wait a second at its end.
+		c.Dir, c.Env = dir, append(os.Environ(), asPrivnet+"=1", "GORACE=atexit_sleep_ms=0")
+		return c
+	}
+	plan := func(request string) *exec.Cmd {
+		return command("plan", "--request", request, "--platform", "platform.yml")
+	}
+	request := func(name string, apps int) string {
+		GinkgoHelper()
+		text := strings.Replace(requestFile, "Agency A", name, 1)
+		text = strings.Replace(text, "apps: 10", fmt.Sprintf("apps: %d", apps), 1)
+		file := strings.ReplaceAll(name, " ", "-") + ".yml"
+		Expect(os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644)).To(Succeed())
+		return file
+	}
+
+	BeforeEach(func() {
+		dir = GinkgoT().TempDir()
+		Expect(os.WriteFile(filepath.Join(dir, "platform.yml"), []byte(`iaas: vsphere
+networks: [10.0.0.0/16]
+segments: [{az: z1, cidr: 10.20.0.0/16}]
+public_addresses: [203.0.113.0/24]
+public_network: public
+`), 0o644)).To(Succeed())
+	})
+
+	It("lose nothing and give nothing twice when operators plan at the same moment", func() {
+		const operators = 8
+		var running []*exec.Cmd
+		outputs := make([]bytes.Buffer, operators)
+		for i := range operators {
+			c := plan(request(fmt.Sprintf("org %d", i), 10))
+			c.Stdout, c.Stderr = &outputs[i], &outputs[i]
+			Expect(c.Start()).To(Succeed())
+			running = append(running, c)
+		}
+		for i, c := range running {
+			Expect(c.Wait()).To(Succeed(), outputs[i].String())
+		}
+		// list refuses a ledger in which two orgs hold the same thing.
+		out, err := command("list").CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		for i := range operators {
+			Expect(string(out)).To(ContainSubstring("org-%d ", i))
+		}
+	})
+
+	It("leave a whole ledger when they are killed at any moment, and the same command again does the rest", func() {
+		for i := range 40 {
+			file := request(fmt.Sprintf("org %d", i%4), 10+i)
+			c := plan(file)
+			Expect(c.Start()).To(Succeed())
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			Expect(c.Process.Kill()).To(Or(Succeed(), MatchError(os.ErrProcessDone)))
+			_ = c.Wait() // It may have been done already.
+
+			out, err := command("list").CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), string(out))
+			out, err = plan(file).CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), string(out))
+			Expect(os.ReadFile(filepath.Join(dir, "orgs", fmt.Sprintf("org-%d", i%4), "request.yml"))).To(ContainSubstring("apps: %d\n", 10+i))
+		}
+		left, err := filepath.Glob(filepath.Join(dir, "orgs", ".*"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(left).To(BeEmpty())
+	})
+})

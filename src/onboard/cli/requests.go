@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"privnet/connection"
+	"privnet/document"
+	"privnet/onboard/ledger"
+	"privnet/onboard/plan"
+	"privnet/onboard/platform"
+)
+
+// asked is what one request file asks for.
+type asked struct {
+	doc     *document.Document
+	data    []byte
+	request connection.Request
+	// earlier is what the org holds already, if anything.
+	earlier *plan.Plan
+}
+
+// readRequests reads the files and checks them against the platform, the ledger and one another. The
+// error has everything that is wrong in all of them.
+func readRequests(files []string, p platform.Platform, entries []ledger.Entry) ([]asked, error) {
+	var out []asked
+	var problems error
+	networks := ledger.PrivateNetworks(entries)
+	readFrom := map[string]string{}
+	for _, file := range files {
+		data, err := readFile(file, "request")
+		if err != nil {
+			return nil, err
+		}
+		doc, err := document.Parse(file, data)
+		if err != nil {
+			problems = document.Join(problems, err)
+			continue
+		}
+		a := asked{doc: doc, data: data, request: connection.ReadRequest(doc.Root())}
+		name, org := a.request.Name, doc.Root().Get("org")
+		if entry := ledger.Find(entries, name); entry != nil {
+			if a.earlier = &entry.Plan; a.earlier.Org != a.request.Org {
+				org.Problem("has the same name %s as org %q, which is in the ledger; rename one", name, a.earlier.Org)
+			}
+		}
+		if other := readFrom[name]; name != "" && other != "" {
+			org.Problem("has the same name %s as the org of %s; rename one", name, other)
+		}
+		readFrom[name], networks[name] = file, a.request.PrivateNetworks
+		plan.CheckRequest(doc.Root(), p)
+		out = append(out, a)
+	}
+	for _, a := range out {
+		plan.CheckRoutes(a.doc.Root(), p, a.request, networks)
+		problems = document.Join(problems, a.doc.Err())
+	}
+	return out, problems
+}
