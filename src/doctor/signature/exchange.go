@@ -1,0 +1,123 @@
+package signature
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"privnet/connection"
+)
+
+// exchange is what the lines on one IKE_SA have said so far.
+type exchange struct {
+	remote      netip.Addr
+	ike         int
+	begun, last time.Time
+	// inPort is the endpoint's port of its last packet, outPort that of our last.
+	inPort, outPort      string
+	received, configured string
+	method, local, id    string
+	// parsed is the last kind of message understood, repeats how often it came again.
+	parsed      string
+	repeats     int
+	established time.Time
+	children    int
+	failed      bool
+}
+
+func proposals(r *Reader, x *exchange, _ map[string]string) []Finding {
+	phase1 := strings.HasPrefix(x.received, "IKE:")
+	inAuth := x.ike == 2 && x.parsed == "IKE_AUTH"
+	if strings.HasPrefix(x.received, "AH:") {
+		return []Finding{{Parameter: ESPMode, Got: "AH", Want: "ESP"}}
+	}
+	return named(difference(parseProposals(x.received), parseProposals(x.configured), inAuth), phase1)
+}
+
+func selectors(r *Reader, _ *exchange, match map[string]string) []Finding {
+	return r.Expect.Compare(parseSelectors(match["ours"]), parseSelectors(match["theirs"]))
+}
+
+// noConfig is charon's answer to a peer for which it has no connection: of another address, or version.
+func noConfig(r *Reader, x *exchange, match map[string]string) []Finding {
+	remote := match["remote"]
+	address, err := netip.ParseAddr(remote)
+	if err != nil {
+		return nil
+	}
+	if _, declared := r.Expect.endpoint(address); !declared {
+		var want []string
+		for _, e := range r.Expect.Endpoints {
+			want = append(want, e.Address.String())
+		}
+		return []Finding{{
+			Parameter: SourceAddress, Got: remote, Want: strings.Join(want, " or "),
+			Meaning: "IKE packets come from an address that was not declared; if it is the customer's, the endpoint sends from another address than agreed",
+		}}
+	}
+	other := x.ike != 0 && r.Expect.IKE != connection.IKEAuto && string(r.Expect.IKE) != string(rune('0'+x.ike))
+	if other {
+		return []Finding{{
+			Parameter: IKEVersion, Got: "IKEv" + string(rune('0'+x.ike)), Want: "IKEv" + string(r.Expect.IKE),
+			Meaning: "the endpoint speaks another version of IKE than was agreed",
+		}}
+	}
+	return []Finding{{
+		Parameter: GatewayConnection, Side: Platform, Got: match["local"] + " from " + remote,
+		Meaning: "charon holds no connection for this endpoint and address",
+	}}
+}
+
+var (
+	addressID = regexp.MustCompile(`^\d+\.\d+\.\d+\.\d+$|^[0-9a-fA-F]*:[0-9a-fA-F:.]+$`)
+	userID    = regexp.MustCompile(`^[^@\s]+@\S+$`)
+	dnID      = regexp.MustCompile(`^[A-Za-z]+=.+`)
+	fqdnID    = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+\.?$`)
+)
+
+// IdentityType is the type of an identity as an admin screen calls it. charon prints the text alone: a key
+// id without an @ or a dot cannot be told from a host name.
+func IdentityType(id string) string {
+	switch {
+	case strings.HasPrefix(id, "keyid:"):
+		return "key id"
+	case addressID.MatchString(id):
+		return "IP address"
+	case dnID.MatchString(id):
+		return "distinguished name"
+	case userID.MatchString(id):
+		return "user FQDN (e-mail)"
+	case fqdnID.MatchString(id):
+		return "FQDN"
+	}
+	return "key id or host name"
+}
+
+func identities(r *Reader, x *exchange, _ map[string]string) []Finding {
+	if method := x.method; method != "" && method != "pre-shared key" {
+		return []Finding{{
+			Parameter: AuthMethod, Got: method, Want: "pre-shared key",
+			Meaning: "the endpoint wants to authenticate otherwise than with the pre-shared key",
+		}}
+	}
+	if x.local != "" && x.local != "%any" && x.local != r.Expect.Gateway.String() {
+		return []Finding{{
+			Parameter: PeerIdentity, Got: x.local, Want: r.Expect.Gateway.String(),
+			Meaning: "the endpoint expects another identity of the gateway (peer or remote id)",
+		}}
+	}
+	endpoint, declared := r.Expect.endpoint(x.remote)
+	if !declared {
+		return nil
+	}
+	want := endpoint.ID
+	f := Finding{
+		Got: IdentityType(x.id) + " " + x.id, Want: IdentityType(want) + " " + strings.TrimPrefix(want, "keyid:"),
+		Parameter: OwnIdentityValue,
+	}
+	if IdentityType(x.id) != IdentityType(want) || x.id == strings.TrimPrefix(want, "keyid:") {
+		f.Parameter = OwnIdentityType
+	}
+	return []Finding{f}
+}

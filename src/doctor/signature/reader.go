@@ -1,0 +1,313 @@
+package signature
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Limits of what is kept: lines come from strangers.
+const (
+	maxExchanges = 1024
+	maxUnknown   = 50
+	maxFindings  = 256
+)
+
+// The times by which an exchange is judged.
+const (
+	// settled is how long an exchange may rest before its next packet is missed.
+	settled = 2 * time.Second
+	// lost is how many repetitions of one packet mean that its answers do not arrive.
+	lost = 2
+	// atOnce is how soon after phase 1 an endpoint closes that does not like the gateway's identity.
+	atOnce = 3 * time.Second
+	// flap is how many duplicates within flapTime mean two devices; one is a device that came back.
+	flap     = 3
+	flapTime = 10 * time.Minute
+)
+
+// Contact is what was seen of one endpoint.
+type Contact struct {
+	// Packets counts the IKE packets that charon received, Last is when the last one came.
+	Packets int       `json:"packets"`
+	Last    time.Time `json:"last,omitzero"`
+}
+
+// Reader puts lines together. It is for one goroutine.
+type Reader struct {
+	Expect Expect
+
+	exchanges map[string]*exchange
+	order     []string
+	findings  []Finding
+	unknown   []Line
+	contacts  map[netip.Addr]*Contact
+	passed    map[netip.Addr]map[stage]time.Time
+	started   time.Time
+}
+
+// NewReader makes a reader that compares with what was agreed.
+func NewReader(expect Expect) *Reader {
+	return &Reader{
+		Expect: expect, exchanges: map[string]*exchange{},
+		contacts: map[netip.Addr]*Contact{}, passed: map[netip.Addr]map[stage]time.Time{},
+	}
+}
+
+// Read takes the next line.
+func (r *Reader) Read(l Line) {
+	l.Text = Clean(l.Text)
+	row, match := Match(l.Text)
+	if row == nil {
+		if !ordinaryLines.MatchString(l.Text) {
+			r.unknown = append(r.unknown[max(0, len(r.unknown)-maxUnknown+1):], l)
+		}
+		return
+	}
+	if row.effect == restarted {
+		r.started = l.Time
+		r.exchanges, r.order = map[string]*exchange{}, nil
+		return
+	}
+	x := r.exchange(l)
+	x.apply(*row, match)
+	r.note(*row, x, l)
+	switch {
+	case row.effect == failure:
+		r.fail(*row, x, l, match)
+	case row.effect == closedByPeer && !x.established.IsZero() && x.children == 0 && !x.failed && l.Time.Sub(x.established) <= atOnce:
+		r.fail(*row, x, l, match)
+	}
+}
+
+// Match finds the row of a line and the parts that its pattern names; nil if no row knows the line.
+func Match(text string) (*Row, map[string]string) {
+	for i := range Rows {
+		groups := Rows[i].Pattern.FindStringSubmatch(text)
+		if groups == nil {
+			continue
+		}
+		match := map[string]string{}
+		for j, name := range Rows[i].Pattern.SubexpNames() {
+			if name != "" {
+				match[name] = groups[j]
+			}
+		}
+		return &Rows[i], match
+	}
+	return nil, nil
+}
+
+// exchange is the one that a line is about; a line about none gets one that is forgotten.
+func (r *Reader) exchange(l Line) *exchange {
+	x := r.exchanges[l.SA]
+	if x == nil || l.SA == "" {
+		x = &exchange{begun: l.Time}
+		if l.SA != "" {
+			if len(r.order) == maxExchanges {
+				delete(r.exchanges, r.order[0])
+				r.order = r.order[1:]
+			}
+			r.exchanges[l.SA] = x
+			r.order = append(r.order, l.SA)
+		}
+	}
+	x.last = l.Time
+	return x
+}
+
+// apply takes from a line what belongs to the exchange.
+func (x *exchange) apply(row Row, match map[string]string) {
+	if remote, err := netip.ParseAddr(match["remote"]); err == nil && (row.effect == packetIn || !x.remote.IsValid()) {
+		x.remote = remote
+	}
+	switch row.effect {
+	case packetIn:
+		x.inPort = match["port"]
+	case packetOut:
+		x.outPort = match["port"]
+	case initiating:
+		x.ike = 2
+		if match["mode"] != "" {
+			x.ike = 1
+		}
+	case parsed:
+		x.parsed, x.repeats = match["exchange"], 0
+		x.ike = version(x.parsed, x.ike)
+	case retransmitted:
+		x.repeats++
+	case proposalsReceived:
+		x.received = match["proposals"]
+	case proposalsConfigured:
+		x.configured = match["proposals"]
+	case lookingFor:
+		x.method, x.local, x.id = match["method"], match["local"], match["id"]
+	case established:
+		x.established = x.last
+	case childUp:
+		x.children++
+	}
+}
+
+// version tells it by the kind of message; both have INFORMATIONAL in a form of their own.
+func version(exchange string, known int) int {
+	switch exchange {
+	case "ID_PROT", "AGGRESSIVE", "QUICK_MODE", "INFORMATIONAL_V1", "TRANSACTION":
+		return 1
+	case "IKE_SA_INIT", "IKE_AUTH", "CREATE_CHILD_SA", "INFORMATIONAL", "IKE_INTERMEDIATE", "IKE_FOLLOWUP_KE":
+		return 2
+	}
+	return known
+}
+
+// note keeps what outlives the exchange.
+func (r *Reader) note(row Row, x *exchange, l Line) {
+	if _, declared := r.Expect.endpoint(x.remote); !declared {
+		return
+	}
+	if row.effect == packetIn {
+		if r.contacts[x.remote] == nil {
+			r.contacts[x.remote] = &Contact{}
+		}
+		r.contacts[x.remote].Packets++
+		r.contacts[x.remote].Last = l.Time
+	}
+	if reached, ok := map[effect]stage{proposalChosen: stageProposal, established: stageEstablished, childUp: stageChild}[row.effect]; ok {
+		if row.effect == proposalChosen && !x.established.IsZero() {
+			return // phase 2's
+		}
+		if r.passed[x.remote] == nil {
+			r.passed[x.remote] = map[stage]time.Time{}
+		}
+		r.passed[x.remote][reached] = l.Time
+	}
+}
+
+func (r *Reader) fail(row Row, x *exchange, l Line, match map[string]string) {
+	found := []Finding{{Parameter: row.Parameter}}
+	if row.refine != nil {
+		found = row.refine(r, x, match)
+	}
+	x.failed = true
+	for _, f := range found {
+		f.Signature, f.Time, f.IKE, f.Evidence, f.stage, f.Warning = row.Name, l.Time, x.ike, l.Text, row.stage, row.Warning
+		f.Endpoint = x.remote
+		f.Got, f.Want = Clean(f.Got), Clean(f.Want)
+		if f.Side == "" {
+			f.Side = row.Side
+		}
+		if f.Meaning == "" {
+			f.Meaning = row.Meaning
+		}
+		r.add(f)
+	}
+}
+
+func (r *Reader) add(f Finding) {
+	f.Count = 1
+	same := func(o Finding) bool {
+		return o.Signature == f.Signature && o.Endpoint == f.Endpoint && o.Parameter == f.Parameter && o.Got == f.Got
+	}
+	if i := slices.IndexFunc(r.findings, same); i >= 0 {
+		if f.Time.Sub(r.findings[i].Time) <= flapTime {
+			f.Count += r.findings[i].Count
+		}
+		r.findings = slices.Delete(r.findings, i, i+1)
+	}
+	r.findings = append(r.findings[max(0, len(r.findings)-maxFindings+1):], f)
+}
+
+// Findings are those that no later success of the same endpoint has overtaken, the earliest stage first and
+// warnings last.
+// now tells which exchanges wait for a packet that does not come.
+func (r *Reader) Findings(now time.Time) []Finding {
+	var out []Finding
+	for _, f := range r.findings {
+		switch {
+		case f.Parameter == OneBox && f.Count < flap:
+		case f.stage == stageContact && f.Parameter == SourceAddress && len(r.contacts) > 0:
+			// Strangers knock everywhere; the declared endpoint was heard.
+		case !f.Warning && r.overtaken(f):
+		default:
+			out = append(out, f)
+		}
+	}
+	// What these stop is missed, too, and not for want of a packet.
+	if !slices.ContainsFunc(out, func(f Finding) bool { return f.Parameter == GatewayFirewall || f.Parameter == Retries }) {
+		out = append(out, r.waiting(now)...)
+	}
+	rank := func(f Finding) int {
+		if f.Warning {
+			return int(stageChild) + 1
+		}
+		return int(f.stage)
+	}
+	slices.SortStableFunc(out, func(a, b Finding) int { return rank(a) - rank(b) })
+	return out
+}
+
+func (r *Reader) overtaken(f Finding) bool {
+	for reached, at := range r.passed[f.Endpoint] {
+		if reached >= f.stage && at.After(f.Time) && f.stage < stageChild {
+			return true
+		}
+	}
+	// A child that comes up says nothing of another that does not, unless phase 1 was made anew.
+	again, up := r.passed[f.Endpoint][stageEstablished], r.passed[f.Endpoint][stageChild]
+	return f.stage == stageChild && again.After(f.Time) && up.After(again)
+}
+
+// waiting are the exchanges that stopped for want of a packet, the newest of each endpoint.
+func (r *Reader) waiting(now time.Time) []Finding {
+	newest := map[netip.Addr]*exchange{}
+	for _, id := range r.order {
+		x := r.exchanges[id]
+		if !x.remote.IsValid() || x.failed {
+			continue
+		}
+		// An endpoint that gives up and begins anew has not got further.
+		if before := newest[x.remote]; before != nil && before.repeats >= lost && before.inPort == x.inPort && x.established.IsZero() {
+			continue
+		}
+		newest[x.remote] = x
+	}
+	var out []Finding
+	for _, e := range r.Expect.Endpoints {
+		x := newest[e.Address]
+		if x == nil {
+			continue
+		}
+		f := Finding{Endpoint: e.Address, Time: x.last, IKE: x.ike, Side: Between, Count: 1, stage: stageAuth}
+		switch {
+		case x.repeats >= lost && x.inPort == "500":
+			f.Signature, f.Parameter = "answers-lost", AnswersOn500
+			f.Meaning = "the endpoint repeats its first packets: the gateway's answers on UDP 500 do not reach it"
+		case x.repeats >= lost:
+			f.Signature, f.Parameter, f.stage = "answers-lost", AnswersOn4500, stageEstablished
+			f.Meaning = "the endpoint repeats its packets: the gateway's answers on UDP 4500 do not reach it"
+		case x.established.IsZero() && x.repeats == 0 && x.inPort == "500" && x.outPort == "500" && now.Sub(x.last) >= settled &&
+			(x.parsed == "IKE_SA_INIT" || x.parsed == "ID_PROT"):
+			f.Signature, f.Parameter = "stopped-after-answer", RequestsOn4500
+			f.Meaning = "the endpoint has taken the gateway's first answer, and its next packet, on UDP 4500, does not arrive"
+		default:
+			continue
+		}
+		f.Evidence = "the last packet from " + e.Address.String() + " was " + x.parsed
+		if r.passed[e.Address][stageEstablished].After(x.last) {
+			continue
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// Unknown are the last lines that no row knows.
+func (r *Reader) Unknown() []Line { return slices.Clone(r.unknown) }
+
+// Contact is what was seen of an endpoint.
+func (r *Reader) Contact(endpoint netip.Addr) Contact {
+	if c := r.contacts[endpoint]; c != nil {
+		return *c
+	}
+	return Contact{}
+}
