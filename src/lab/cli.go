@@ -187,7 +187,7 @@ func serveCommand() *cobra.Command {
 	var forward string
 	c := &cobra.Command{
 		Use: "serve", Hidden: true, Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
 			handler := serve.Page()
 			if forward != "" {
 				to, err := url.Parse(forward)
@@ -196,11 +196,11 @@ func serveCommand() *cobra.Command {
 				}
 				handler = serve.Forwarder(to)
 			}
-			failed := make(chan error)
+			ended := make(chan error, len(listen))
 			for _, address := range listen {
-				go func() { failed <- serve.Run(address, handler) }()
+				go func() { ended <- serve.Run(c.Context(), address, handler) }()
 			}
-			return <-failed
+			return <-ended
 		},
 	}
 	c.Flags().StringArrayVar(&listen, "listen", nil, "address to listen on")

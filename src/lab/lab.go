@@ -154,7 +154,11 @@ func (l Lab) Status(ctx context.Context) error {
 	}
 	fmt.Fprintf(l.Out, "The lab runs with %s.\n\n", s.DataPath)
 	for _, name := range s.Map.Hosts() {
-		fmt.Fprintf(l.Out, "%-36s %s\n", name, strings.Join(s.Map.Addresses(name), " "))
+		addresses, err := hosts[name].Run(ctx, "sh", "-c", "ip -4 -o addr show scope global | awk '{print $4}' | xargs")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(l.Out, "%-36s %s", name, addresses)
 		if len(s.Jobs[name]) == 0 {
 			continue
 		}

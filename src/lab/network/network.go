@@ -127,42 +127,6 @@ func (m Map) Hosts() []string {
 	return out
 }
 
-// Addresses are those by which others know a host.
-func (m Map) Addresses(name string) []string {
-	switch name {
-	case Internet:
-		return []string{internetHop.String(), customerHop.String()}
-	case Fabric:
-		return []string{platformHop.String(), m.SegmentHop.String(), Egress.String()}
-	case RouterHost:
-		return []string{Router.String()}
-	case SharedHost:
-		return []string{SharedService.String()}
-	case Endpoint, CustomerNAT:
-		if (name == CustomerNAT) == m.CustomerNAT {
-			return []string{m.Endpoint.String()}
-		}
-		return []string{siteAddress.String()}
-	}
-	var out []string
-	for _, s := range m.Services {
-		if s.Host == name {
-			out = append(out, s.Address.String())
-		}
-	}
-	for _, vm := range m.VMs {
-		switch name {
-		case vm.Host:
-			for _, a := range vm.Addresses {
-				out = append(out, a.String())
-			}
-		case vm.App:
-			out = append(out, vm.Overlay.String())
-		}
-	}
-	return out
-}
-
 // Machine is one host's part of the map.
 type Machine struct {
 	Host string

@@ -54,9 +54,6 @@ var _ = Describe("the map", func() {
 			described = append(described, machine.Host)
 		}
 		Expect(described).To(ConsistOf(m.Hosts()))
-		Expect(m.Addresses("app")).To(Equal([]string{"10.255.1.2"}))
-		Expect(m.Addresses(network.Endpoint)).To(Equal([]string{"198.18.1.2"}))
-		Expect(m.Addresses(network.CustomerNAT)).To(Equal([]string{"198.51.100.10"}))
 	})
 })
 

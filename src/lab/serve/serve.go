@@ -3,6 +3,7 @@
 package serve
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httputil"
@@ -28,8 +29,9 @@ func Forwarder(to *url.URL) http.Handler {
 	return httputil.NewSingleHostReverseProxy(to)
 }
 
-// Run serves until the listener fails.
-func Run(address string, handler http.Handler) error {
+// Run serves until the context ends or the listener fails.
+func Run(ctx context.Context, address string, handler http.Handler) error {
 	server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { server.Close() })
 	return server.ListenAndServe()
 }
