@@ -82,7 +82,8 @@ type place struct {
 
 // places are all ways in which this release's jobs are deployed, by job and role.
 var places = map[string]place{
-	"ipsec-gateway":               {job: "ipsec-gateway", changes: map[string]any{"psk_a": goodKey, "psk_b": otherKey}, address: gatewayAddress},
+	// proposals and policy exclude each other.
+	"ipsec-gateway":               {job: "ipsec-gateway", changes: map[string]any{"psk_a": goodKey, "psk_b": otherKey, "proposals": nil}, address: gatewayAddress},
 	"egress-enforcer/gateway":     {job: "egress-enforcer", changes: map[string]any{"role": "gateway"}, address: gatewayAddress, linked: true},
 	"egress-enforcer/cell":        {job: "egress-enforcer", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},
 	"egress-enforcer/shared-cell": {job: "egress-enforcer", changes: map[string]any{"role": "shared-cell"}, address: "10.0.16.9"},

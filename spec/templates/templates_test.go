@@ -136,6 +136,8 @@ var _ = Describe("A change on the gateway", func() {
 		},
 		Entry("of the key", map[string]any{"psk_a": otherKey}, "ipsec-gateway"),
 		Entry("of which key is used", map[string]any{"active_psk": "a"}, "ipsec-gateway"),
+		Entry("of when the other key ends", map[string]any{"psk_overlap_until": nil}, "ipsec-gateway"),
+		Entry("of a waiver", map[string]any{"waivers": nil}, "ipsec-gateway"),
 		Entry("of the IKE version", map[string]any{"ike": "2"}, "ipsec-gateway"),
 		Entry("of the crypto policy", map[string]any{"policy": "modern"}, "ipsec-gateway"),
 		Entry("of charon's log level", map[string]any{"log_level": 1}, "ipsec-gateway"),

@@ -7,8 +7,10 @@
 package ipsec
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"privnet/connection"
 	"privnet/document"
@@ -35,7 +37,10 @@ type Connection struct {
 	Gateway connection.Gateway
 	IKE     connection.IKE
 	Policy  Policy
-	Keys    Keys
+	// Proposals are offered if Policy is Custom.
+	Proposals Proposals
+	Waivers   []Waiver
+	Keys      Keys
 }
 
 // File is the name and content of a file.
@@ -73,6 +78,20 @@ func readSecrets(file File, org string) (Keys, error) {
 	return keys, doc.Err()
 }
 
+// ExpiredWaivers says, a sentence each, which waivers have ended.
+func (c Config) ExpiredWaivers(now time.Time) []string {
+	var out []string
+	for _, connection := range c.Connections {
+		for _, w := range connection.Waivers {
+			if w.Expired(now) {
+				out = append(out, fmt.Sprintf("org %s: the waiver for %s ended on %s: %s. Move the endpoint to something better and remove the waiver, or decide anew and change its date",
+					connection.Org, w.Algorithm, w.Until.UTC().Format(time.RFC3339), w.Why()))
+			}
+		}
+	}
+	return out
+}
+
 func joinProblems(errs ...error) error {
 	var all document.Problems
 	for _, err := range errs {
@@ -89,7 +108,7 @@ func readGateway(file File) (Config, error) {
 		return Config{}, err
 	}
 	root := doc.Root()
-	if !root.Fields("connection", "addresses", "ike", "policy", "log_level") {
+	if !root.Fields("connection", "addresses", "ike", "policy", "proposals", "waivers", "log_level") {
 		return Config{}, doc.Err()
 	}
 	c := Connection{
@@ -97,7 +116,16 @@ func readGateway(file File) (Config, error) {
 		IKE: connection.IKE(root.Get("ike").OneOf(string(connection.IKEv2),
 			string(connection.IKEv1), string(connection.IKEv2), string(connection.IKEAuto))),
 	}
-	c.Policy = readPolicy(root.Get("policy"), c.IKE)
+	c.Waivers = readWaivers(root.Get("waivers"))
+	if proposals := root.Get("proposals"); proposals.Present() {
+		c.Policy, c.Proposals = Custom, readProposals(proposals, c.IKE, c.Waivers)
+		if root.Get("policy").Present() {
+			proposals.Problem("and policy exclude each other; give one of them")
+		}
+	} else {
+		c.Policy = readPolicy(root.Get("policy"), c.IKE)
+	}
+	refuseUnused(root.Get("waivers"), c)
 	endpoints := root.Get("connection").Get("endpoints")
 	if len(endpoints.List()) == 0 {
 		endpoints.Problem("is missing; give at least one endpoint with address and device")

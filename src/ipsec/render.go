@@ -159,7 +159,7 @@ func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, ve
 			value("version", string(version)),
 			values("local_addrs", texts(localAddresses(config, c))...),
 			values("remote_addrs", endpoint.Address.String()),
-			values("proposals", c.Policy.IKEProposals(version)...),
+			values("proposals", c.ikeProposals(version)...),
 			// The endpoint's new SA replaces the one that it lost.
 			value("unique", "replace"),
 			value("dpd_delay", dpdDelay),
@@ -189,7 +189,7 @@ func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, ve
 // with all selectors for IKEv2, which an endpoint that asks for single pairs narrows.
 func children(config Config, c Connection, version connection.IKE) []Section {
 	if version != connection.IKEv1 {
-		all := child(config, c.Policy, version, "all-pairs", c.Segment, c.PrivateNetworks)
+		all := child(config, c, version, "all-pairs", c.Segment, c.PrivateNetworks)
 		for _, pair := range c.Pairs() {
 			all.Comments = append(all.Comments, fmt.Sprintf("%s to %s", pair.Segment, pair.PrivateNetwork))
 		}
@@ -197,7 +197,7 @@ func children(config Config, c Connection, version connection.IKE) []Section {
 	}
 	var out []Section
 	for _, pair := range c.Pairs() {
-		one := child(config, c.Policy, version, dashed(pair.Segment)+"-to-"+dashed(pair.PrivateNetwork),
+		one := child(config, c, version, dashed(pair.Segment)+"-to-"+dashed(pair.PrivateNetwork),
 			[]netip.Prefix{pair.Segment}, []netip.Prefix{pair.PrivateNetwork})
 		one.Comments = []string{fmt.Sprintf("%s to %s", pair.Segment, pair.PrivateNetwork)}
 		out = append(out, one)
@@ -205,11 +205,11 @@ func children(config Config, c Connection, version connection.IKE) []Section {
 	return out
 }
 
-func child(config Config, policy Policy, version connection.IKE, name string, local, remote []netip.Prefix) Section {
+func child(config Config, c Connection, version connection.IKE, name string, local, remote []netip.Prefix) Section {
 	s := Section{Name: name, Settings: []Setting{
 		values("local_ts", texts(local)...),
 		values("remote_ts", texts(remote)...),
-		values("esp_proposals", policy.ESPProposals(version)...),
+		values("esp_proposals", c.espProposals(version)...),
 		value("mode", "tunnel"),
 		value("rekey_time", "450m"),
 		value("life_time", "8h"),

@@ -88,7 +88,10 @@ type Gateway struct {
 // Check reads and renders the configuration and starts nothing. The error names everything that is wrong.
 func (g Gateway) Check() (ipsec.Config, error) {
 	config, _, err := g.render()
-	return config, err
+	if err != nil {
+		return config, err
+	}
+	return config, refuseExpired(config, g.Now())
 }
 
 func (g Gateway) render() (ipsec.Config, ipsec.Rendered, error) {
@@ -181,6 +184,7 @@ func (g Gateway) supervise(ctx context.Context, charon *process, rendered ipsec.
 			}
 			g.Log.Info("the gateway is ready: charon holds all connections", "connections", len(rendered.Connections))
 			go g.rotate(viewing)
+			go g.remind(viewing)
 			go func() { hung <- g.watch(viewing) }()
 		case err := <-hung:
 			if ctx.Err() == nil {
@@ -246,7 +250,7 @@ func (g Gateway) load(ctx context.Context, charon *vici.Charon, rendered ipsec.R
 		return changes, err
 	}
 	return changes, g.updateStatus(func(s *Status) {
-		*s = Status{Healthy: true, PSKs: pskStatuses(rendered, choices, g.Now())}
+		s.Healthy, s.Problem, s.PSKs = true, "", pskStatuses(rendered, choices, g.Now())
 	})
 }
 
@@ -264,6 +268,9 @@ func (g Gateway) Reload(ctx context.Context) (changes vici.Changes, err error) {
 }
 
 func (g Gateway) reload(ctx context.Context) (vici.Changes, error) {
+	if _, err := g.Check(); err != nil {
+		return vici.Changes{}, err
+	}
 	rendered, _, err := g.renderWithKeys()
 	if err != nil {
 		return vici.Changes{}, err

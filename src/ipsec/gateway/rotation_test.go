@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -127,32 +126,5 @@ var _ = Describe("Two pre-shared keys", func() {
 			Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "2")).NotTo(Succeed())
 		}
 		Expect(v.status().PSKs).To(ConsistOf(And(HaveField("InUse", BeEquivalentTo("a")), HaveField("Swaps", 0))))
-	})
-})
-
-var _ = Describe("The status", func() {
-	It("is healthy as long as charon holds what is configured, names what a reload refused, and recovers", func() {
-		v := newVM(Network{Gateway: Namespace("gw")}, nil)
-		Expect(v.do("status").Err).To(gbytes.Say("it is written when the gateway starts"))
-		session := v.run()
-		Expect(v.do("status")).To(gexec.Exit(0))
-
-		v.configure(settings{"policy": "default"}, settings{"psk_a": psk, "active_psk": "a"})
-		Expect(v.do("reload")).To(gexec.Exit(1))
-		status := v.do("status")
-		Expect(status).To(gexec.Exit(1))
-		Expect(status.Err).To(gbytes.Say("the last reload failed, and charon has what it had"))
-		Expect(v.status().Problem).To(ContainSubstring(`policy: "default" must be one of`))
-		Expect(v.status().PSKs).To(HaveLen(1))
-
-		v.configure(nil, settings{"psk_a": psk, "active_psk": "a"})
-		Expect(v.do("reload")).To(gexec.Exit(0))
-		Expect(v.status()).To(And(HaveField("Healthy", true), HaveField("Problem", "")))
-		session.Terminate().Wait("10s")
-		Expect(v.status()).To(HaveField("Problem", "the gateway was stopped"))
-
-		info, err := os.Stat(filepath.Dir(v.path("view/status.json")))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(info.Mode().Perm()).To(Equal(os.FileMode(0o750)))
 	})
 })

@@ -19,9 +19,10 @@ type Status struct {
 	// Healthy says that charon holds what the job configures.
 	Healthy bool `json:"healthy"`
 	// Problem says why it does not.
-	Problem   string      `json:"problem,omitempty"`
-	UpdatedAt time.Time   `json:"updated_at"`
-	PSKs      []PSKStatus `json:"psks"`
+	Problem   string         `json:"problem,omitempty"`
+	UpdatedAt time.Time      `json:"updated_at"`
+	PSKs      []PSKStatus    `json:"psks"`
+	Waivers   []WaiverStatus `json:"waivers"`
 }
 
 // PSKStatus says which pre-shared key charon has for an endpoint.
@@ -37,6 +38,14 @@ type PSKStatus struct {
 	// Swaps how often it did.
 	Since *time.Time `json:"since,omitempty"`
 	Swaps int        `json:"swaps"`
+}
+
+// WaiverStatus is a weak algorithm that the connection may use.
+type WaiverStatus struct {
+	Algorithm string    `json:"algorithm"`
+	Reason    string    `json:"reason"`
+	Until     time.Time `json:"until"`
+	Expired   bool      `json:"expired"`
 }
 
 // statusVersion changes when the meaning of a field does.

@@ -1,0 +1,72 @@
+package gateway_test
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
+
+	. "privnet/ipsec/charontest"
+)
+
+var _ = Describe("The status", func() {
+	It("is healthy as long as charon holds what is configured, names what a reload refused, and recovers", func() {
+		v := newVM(Network{Gateway: Namespace("gw")}, nil)
+		Expect(v.do("status").Err).To(gbytes.Say("it is written when the gateway starts"))
+		session := v.run()
+		Expect(v.do("status")).To(gexec.Exit(0))
+
+		v.configure(settings{"policy": "default"}, settings{"psk_a": psk, "active_psk": "a"})
+		Expect(v.do("reload")).To(gexec.Exit(1))
+		status := v.do("status")
+		Expect(status).To(gexec.Exit(1))
+		Expect(status.Err).To(gbytes.Say("the last reload failed, and charon has what it had"))
+		Expect(v.status().Problem).To(ContainSubstring(`policy: "default" must be one of`))
+		Expect(v.status().PSKs).To(HaveLen(1))
+
+		v.configure(nil, settings{"psk_a": psk, "active_psk": "a"})
+		Expect(v.do("reload")).To(gexec.Exit(0))
+		Expect(v.status()).To(And(HaveField("Healthy", true), HaveField("Problem", "")))
+		session.Terminate().Wait("10s")
+		Expect(v.status()).To(HaveField("Problem", "the gateway was stopped"))
+
+		info, err := os.Stat(filepath.Dir(v.path("view/status.json")))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Mode().Perm()).To(Equal(os.FileMode(0o750)))
+	})
+
+	It("shows waivers, of which one that has expired is loud, stops a deploy and closes no tunnel", func() {
+		network := NewNetwork(NAT{})
+		waivers := func(until time.Time) settings {
+			return settings{"ike": "1", "policy": "compatible", "waivers": []settings{
+				{"algorithm": "sha1", "reason": "an old device; J. Doe", "until": until.Format(time.RFC3339)},
+				{"algorithm": "modp1024", "reason": "an old device; J. Doe", "until": "2098-12-31"},
+			}}
+		}
+		v := newVM(network, waivers(time.Now().Add(-time.Minute)))
+		check := v.do("check")
+		Expect(check).To(gexec.Exit(1))
+		Expect(check.Err).To(gbytes.Say("org agency-a: the waiver for sha1 ended on .*: SHA-1 is broken"))
+
+		session := v.run()
+		Eventually(session.Out, "5s").Should(gbytes.Say("a waiver for a weak algorithm has expired, and the algorithm is still offered.*an old device; J. Doe"))
+		Eventually(session.Out, "5s").Should(gbytes.Say("a weak algorithm is offered by waiver.*modp1024"))
+		Eventually(v.status).Should(HaveField("Healthy", false))
+		Expect(v.status().Waivers).To(HaveExactElements(
+			And(HaveField("Algorithm", "sha1"), HaveField("Expired", true)), And(HaveField("Algorithm", "modp1024"), HaveField("Expired", false))))
+		peer := StartCustomer(network, customer(1, NAT{}, "aes256-sha1-modp1024", "aes256-sha1-modp1024"))
+		connect(peer)
+		before := spis(peer.Swanctl("--list-sas"))
+		Expect(v.do("reload")).To(gexec.Exit(1))
+		Expect(network.Reaches(Services[0])).To(BeTrue())
+
+		v.configure(waivers(time.Now().Add(time.Hour)), settings{"psk_a": psk, "active_psk": "a"})
+		Expect(v.do("reload")).To(gexec.Exit(0))
+		Expect(v.status()).To(HaveField("Healthy", true))
+		Expect(spis(peer.Swanctl("--list-sas"))).To(Equal(before))
+	})
+})
