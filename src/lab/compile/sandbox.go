@@ -61,9 +61,8 @@ func (s sandbox) script(ctx context.Context, out *os.File) *exec.Cmd {
 		"BOSH_INSTALL_TARGET=" + packageDir(s.name),
 		"BOSH_PACKAGE_NAME=" + s.name,
 	}
-	// A process group, so that a cancelled compilation takes its compilers with it.
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	// It ends with us, and the compilers that it started end with it.
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	command.WaitDelay = 5 * time.Second
 	return command
 }
