@@ -1,6 +1,8 @@
 package opsfiles_test
 
 import (
+	"bytes"
+	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -95,6 +97,23 @@ var _ = Describe("The ops-files", func() {
 })
 
 var _ = Describe("The gateway as a deployment of its own", func() {
+	It("can be consumed from another deployment in the way that its heading says", func() {
+		manifest := read(root, "manifests", "vpn-gateway.yml")
+		heading, _, _ := bytes.Cut(bytes.ReplaceAll(manifest, []byte("ORG"), []byte("agency-a")), []byte("\nname:"))
+		_, consumes, found := bytes.Cut(heading, []byte("#   consumes:\n#     private-network: "))
+		Expect(found).To(BeTrue())
+		consumes, _, _ = bytes.Cut(consumes, []byte("\n"))
+		cells := fmt.Appendf(nil, `name: cf
+instance_groups:
+- name: cell
+  jobs:
+  - name: egress-enforcer
+    release: private-network
+    consumes: {iptables: nil, private-network: %s}
+`, consumes)
+		expectExplicitLinks(cells, interpolate(manifest, vars))
+	})
+
 	It("has every variable defined or asked for, and names the provider of each link", func() {
 		out := interpolate(read(root, "manifests", "vpn-gateway.yml"), vars)
 		Expect(unresolved(out)).To(BeEmpty())

@@ -28,6 +28,16 @@ public_network: public
 // onboard plans the orgs and renders them from a manifest; it returns their ops-files and the guard.
 func onboard(manifest []byte, orgs ...string) (ops [][]byte, guard []byte) {
 	GinkgoHelper()
+	dir := rendered(manifest, platformFile, orgs...)
+	for _, org := range orgs {
+		ops = append(ops, read(dir, org, "ops.yml"))
+	}
+	return ops, read(dir, "shared-cell-guard.yml")
+}
+
+// rendered is the directory of what is rendered for the orgs.
+func rendered(manifest []byte, platform string, orgs ...string) string {
+	GinkgoHelper()
 	dir := GinkgoT().TempDir()
 	path := func(name ...string) string { return filepath.Join(append([]string{dir}, name...)...) }
 	write := func(name string, data []byte) {
@@ -37,7 +47,7 @@ func onboard(manifest []byte, orgs ...string) (ops [][]byte, guard []byte) {
 		var stderr bytes.Buffer
 		Expect(cli.Run(args, strings.NewReader(""), io.Discard, &stderr)).To(Equal(0), stderr.String())
 	}
-	write("platform.yml", []byte(platformFile))
+	write("platform.yml", []byte(platform))
 	write("cf.yml", manifest)
 	for _, org := range orgs {
 		// Two customers may have the same private networks, and even the same endpoint.
@@ -50,24 +60,28 @@ apps: 20
 	}
 	run("render", "--all", "--shared-cell-guard", "--platform", path("platform.yml"), "--manifest", path("cf.yml"),
 		"--orgs", path("orgs"), "--out", path("rendered"))
-	for _, org := range orgs {
-		ops = append(ops, read(path("rendered", org, "ops.yml")))
-	}
-	return ops, read(path("rendered", "shared-cell-guard.yml"))
+	return path("rendered")
 }
 
 // expectExplicitLinks checks that whatever our jobs may consume has one named provider, or nil, and that
-// they are given only properties that they have, and none with its default value.
-func expectExplicitLinks(manifest []byte) {
+// they are given only properties that they have, and none with its default value. What is consumed from
+// another deployment must be shared there, by one of the others.
+func expectExplicitLinks(manifest []byte, others ...[]byte) {
 	GinkgoHelper()
 	m := parse(manifest)
 	providers := map[string]int{}
-	for _, group := range named(m, "instance_groups") {
-		for _, job := range named(group, "jobs") {
-			provides, _ := job["provides"].(mapping)
-			for _, link := range provides {
-				if link, ok := link.(mapping); ok && link["as"] != nil {
-					providers[link["as"].(string)]++
+	for i, one := range append([][]byte{manifest}, others...) {
+		deployment := ""
+		if i > 0 {
+			deployment = parse(one)["name"].(string) + "/"
+		}
+		for _, group := range named(parse(one), "instance_groups") {
+			for _, job := range named(group, "jobs") {
+				provides, _ := job["provides"].(mapping)
+				for _, link := range provides {
+					if link, ok := link.(mapping); ok && link["as"] != nil && (i == 0 || link["shared"] == true) {
+						providers[deployment+link["as"].(string)]++
+					}
 				}
 			}
 		}
@@ -97,7 +111,11 @@ func expectExplicitLinks(manifest []byte) {
 				if consumes[link.Name] == "nil" {
 					continue
 				}
-				from := consumes[link.Name].(mapping)["from"]
+				provider := consumes[link.Name].(mapping)
+				from := provider["from"].(string)
+				if deployment := provider["deployment"]; deployment != nil {
+					from = deployment.(string) + "/" + from
+				}
 				Expect(providers).To(HaveKeyWithValue(from, 1), where)
 			}
 		}
@@ -229,5 +247,31 @@ var _ = Describe("Two orgs in cf-deployment", func() {
 		releases := out["releases"].([]interface{})
 		out["releases"] = releases[:len(releases)-1]
 		Expect(out).To(Equal(parse(manifest)))
+	})
+})
+
+var _ = Describe("A gateway in a deployment of its own, beside cells in cf-deployment", func() {
+	It("is deployed first and depends on no cell; the cells ask for its link by its deployment", func() {
+		manifest := read(cfDeployment(), "cf-deployment.yml")
+		dir := rendered(manifest, platformFile+"gateway_deployment: own\n", "agency-a")
+		gateway, ops := read(dir, "agency-a", "gateway.yml"), read(dir, "agency-a", "ops.yml")
+		out := interpolate(manifest, nil, ops)
+		Expect(interpolate(manifest, nil, ops, ops)).To(Equal(out))
+		expectExplicitLinks(out, gateway)
+		Expect(unresolved(out)).To(Equal(unresolved(manifest)))
+		Expect(named(parse(out), "instance_groups")).To(And(
+			HaveKey("isolated-diego-cell-agency-a"), Not(HaveKey("vpn-gateway-agency-a"))))
+		Expect(named(parse(out), "variables")).NotTo(HaveKey("private-network-agency-a-psk"))
+
+		expectExplicitLinks(gateway)
+		Expect(unresolved(gateway)).To(BeEmpty())
+		Expect(string(gateway)).NotTo(ContainSubstring("diego-cell"))
+		m := parse(gateway)
+		Expect(m["name"]).To(Equal("vpn-gateway-agency-a"))
+		Expect(named(m, "releases")).To(And(HaveKey("private-network"), HaveKeyWithValue("bpm", HaveKey("sha1"))))
+		Expect(m["stemcells"]).To(Equal(parse(manifest)["stemcells"]))
+		jobs := named(named(m, "instance_groups")["vpn-gateway-agency-a"], "jobs")
+		Expect(jobs).To(And(HaveLen(4), HaveKey("bpm")))
+		Expect(string(read(dir, "agency-a", "handoff.md"))).To(ContainSubstring("/DIRECTOR/vpn-gateway-agency-a/private-network-agency-a-psk"))
 	})
 })

@@ -23,6 +23,7 @@ import (
 const renderLong = `Writes what you deploy for an org, from the ledger and your own manifest:
 
   OUT/<org>/ops.yml           dedicated cells, gateway, variables: bosh deploy MANIFEST -o ops.yml
+  OUT/<org>/gateway.yml       the gateway, if it has a deployment of its own (gateway_deployment: own)
   OUT/<org>/cloud-config.yml  the segment: bosh update-config --type=cloud --name=private-network-<org>
   OUT/<org>/firewall.yml      what the IaaS's firewalls must let pass, and why
   OUT/<org>/handoff.md        what the customer receives; it holds no key, but says how you read it
@@ -120,6 +121,11 @@ func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
 		ops, opsErr := render.Ops(in, m)
 		page, pageErr := handoff.Page(facts(in, m))
 		failed = document.Join(failed, opsErr, pageErr)
+		if e.Plan.OwnGatewayDeployment() != "" {
+			gateway, err := render.GatewayDeployment(in, m)
+			failed = document.Join(failed, err)
+			files[filepath.Join(e.Plan.Name, "gateway.yml")] = gateway
+		}
 		files[filepath.Join(e.Plan.Name, "ops.yml")] = ops
 		files[filepath.Join(e.Plan.Name, "cloud-config.yml")] = render.CloudConfig(in)
 		files[filepath.Join(e.Plan.Name, "firewall.yml")] = render.Firewall(in)
@@ -143,6 +149,9 @@ func facts(in render.Input, m manifest.Manifest) handoff.Facts {
 		IKE: in.Request.IKE, Policy: in.Request.Policy, Inbound: in.Request.Inbound, DNS: in.Request.DNS,
 		Segment: in.Plan.CIDRs(), EgressAddresses: in.Platform.EgressAddresses,
 		IsolationSegment: names.IsolationSegment, PSKVariable: names.PSKVariable, Deployment: m.Name(),
+	}
+	if own := in.Plan.OwnGatewayDeployment(); own != "" {
+		out.Deployment = own
 	}
 	for _, g := range in.Plan.Gateways {
 		out.Gateways = append(out.Gateways, g.PublicAddress)

@@ -72,9 +72,19 @@ func (m Manifest) Variable(name string) *yaml.Node {
 	return tree.Named(tree.Get(m.Root, "variables"), name)
 }
 
-// ReleaseEntry is the manifest's entry for this release; nil if there is none yet.
-func (m Manifest) ReleaseEntry() *yaml.Node {
-	return tree.Named(tree.Get(m.Root, "releases"), Release)
+// ReleaseEntry is the manifest's entry for a release; nil if there is none.
+func (m Manifest) ReleaseEntry(name string) *yaml.Node {
+	return tree.Named(tree.Get(m.Root, "releases"), name)
+}
+
+// Stemcell is the manifest's entry for a stemcell by its alias; nil if there is none.
+func (m Manifest) Stemcell(alias string) *yaml.Node {
+	for _, entry := range tree.Elements(tree.Get(m.Root, "stemcells")) {
+		if tree.Text(entry, "alias") == alias {
+			return entry
+		}
+	}
+	return nil
 }
 
 // Problem is a problem of a place in the manifest.

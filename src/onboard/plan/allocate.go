@@ -93,8 +93,9 @@ func (a *Allocator) take(p Plan) {
 func (a *Allocator) Allocate(request connection.Request, earlier *Plan) (Plan, error) {
 	p := a.platform
 	var problems document.Problems
-	out := Plan{Org: request.Org, Name: request.Name, Routing: p.Routing, Cells: Size(request.Apps, p.Cells)}
+	out := Plan{Org: request.Org, Name: request.Name, Routing: p.Routing, Cells: Size(request.Apps, p.Cells), GatewayDeployment: p.GatewayDeployment}
 	if earlier != nil {
+		out.GatewayDeployment = earlier.GatewayDeployment
 		out.Segment = slices.Clone(earlier.Segment)
 		out.Gateways = slices.Clone(earlier.Gateways)
 	}

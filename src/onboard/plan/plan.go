@@ -11,6 +11,7 @@ import (
 
 	"privnet/connection"
 	"privnet/document"
+	"privnet/onboard/platform"
 )
 
 // Plan is what one org holds.
@@ -23,6 +24,8 @@ type Plan struct {
 	// Cells is the number of dedicated cells.
 	Cells   int
 	Routing connection.Routing
+	// GatewayDeployment says which deployment has the gateways.
+	GatewayDeployment platform.GatewayDeployment
 	// Source is where the ledger has the plan; it is empty for a new one.
 	Source document.Value
 }
@@ -95,6 +98,15 @@ func (p Plan) AZs() []string {
 		out[i] = s.AZ
 	}
 	return out
+}
+
+// OwnGatewayDeployment is the name of the deployment that holds the org's gateways and nothing else;
+// empty if they are in the platform's.
+func (p Plan) OwnGatewayDeployment() string {
+	if p.GatewayDeployment != platform.GatewayOwn {
+		return ""
+	}
+	return p.Names().GatewayGroup
 }
 
 // Names are what an org's things are called in BOSH and Cloud Foundry.

@@ -77,6 +77,22 @@ var _ = Describe("Allocating a plan", func() {
 		Expect(changed.Cells).To(BeNumerically(">", plans[1].Cells))
 	})
 
+	It("leaves a gateway in its deployment when the platform wants those to come elsewhere", func() {
+		p := parsePlatform(platformFile)
+		plans := allocate(p, "a")
+		Expect(string(plans[0].YAML())).NotTo(ContainSubstring("gateway_deployment"))
+		p = parsePlatform(platformFile + "gateway_deployment: own\n")
+		again, err := plan.NewAllocator(p, plans).Allocate(request("a", 10), &plans[0])
+		Expect(err).NotTo(HaveOccurred())
+		Expect(again.YAML()).To(Equal(plans[0].YAML()))
+		b, err := plan.NewAllocator(p, plans).Allocate(request("b", 10), nil)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(b.OwnGatewayDeployment()).To(Equal("vpn-gateway-b"))
+		back, err := plan.Parse("plan.yml", b.YAML())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(back.OwnGatewayDeployment()).To(Equal("vpn-gateway-b"))
+	})
+
 	It("says how much is left where when a pool is exhausted", func() {
 		p := parsePlatform(platformFile)
 		plans := allocate(p, "a", "b", "c")

@@ -36,6 +36,16 @@ const (
 	GatewayNIC GatewayAddress = "nic"
 )
 
+// GatewayDeployment says which BOSH deployment has an org's gateway.
+type GatewayDeployment string
+
+const (
+	// GatewayWithCells is the platform's own, by the ops-file that brings the cells.
+	GatewayWithCells GatewayDeployment = "with-cells"
+	// GatewayOwn is a deployment that holds nothing else.
+	GatewayOwn GatewayDeployment = "own"
+)
+
 // Platform is the operator's platform.
 type Platform struct {
 	IaaS IaaS
@@ -52,6 +62,8 @@ type Platform struct {
 	// PublicSource is where the file lists them.
 	PublicSource   document.Value
 	GatewayAddress GatewayAddress
+	// GatewayDeployment is for orgs to come; an org's gateway stays in the deployment that it is in.
+	GatewayDeployment GatewayDeployment
 	// PublicNetwork is the operator's BOSH network that a second NIC is in; for GatewayNIC only.
 	PublicNetwork string
 	// Networks is what the platform itself uses, the overlay not included.

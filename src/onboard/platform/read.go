@@ -27,7 +27,7 @@ func Parse(file string, data []byte) (Platform, error) {
 
 func read(v document.Value) Platform {
 	if !v.Fields("iaas", "segments", "azs", "prefix_length", "routing", "public_addresses", "gateway_address",
-		"public_network", "networks", "egress_addresses", "cells", "gateway_vm_type", "cell_group") {
+		"gateway_deployment", "public_network", "networks", "egress_addresses", "cells", "gateway_vm_type", "cell_group") {
 		return Platform{}
 	}
 	p := Platform{
@@ -47,6 +47,8 @@ func read(v document.Value) Platform {
 	p.readAZs(v.Get("azs"))
 	p.readRouting(v.Get("routing"))
 	p.readGatewayAddress(v)
+	p.GatewayDeployment = GatewayDeployment(v.Get("gateway_deployment").OneOf(string(GatewayWithCells),
+		string(GatewayWithCells), string(GatewayOwn)))
 	return p
 }
 

@@ -170,6 +170,7 @@ type roleProperties struct {
 // linkFrom asks a named provider; addresses are needed as such in rules and routes, never as DNS names.
 type linkFrom struct {
 	From        string `yaml:"from"`
+	Deployment  string `yaml:"deployment,omitempty"`
 	IPAddresses bool   `yaml:"ip_addresses,omitempty"`
 }
 
@@ -186,7 +187,7 @@ type dnsDomain struct {
 // ourCellJobs are the release's jobs on a dedicated cell. They come first, so that after a reboot monit
 // starts the enforcer before garden.
 func ourCellJobs(in Input, iptables string) []job {
-	link := linkFrom{From: in.Plan.Names().Link, IPAddresses: true}
+	link := linkFrom{From: in.Plan.Names().Link, Deployment: in.Plan.OwnGatewayDeployment(), IPAddresses: true}
 	out := []job{
 		{Name: "egress-enforcer", Release: manifest.Release, Properties: roleProperties{"cell"}, Consumes: map[string]any{
 			"private-network": link, "iptables": from(iptables),

@@ -65,6 +65,12 @@ type target struct {
 	Path    string     `yaml:"path,omitempty"`
 }
 
+// providedLink may be consumed by other deployments if it is shared.
+type providedLink struct {
+	As     string `yaml:"as"`
+	Shared bool   `yaml:"shared,omitempty"`
+}
+
 // gatewayGroup takes the stemcell from the group of cells, and bpm where that group brings it itself and
 // no addon does.
 func gatewayGroup(in Input, base manifest.Group) instanceGroup {
@@ -77,7 +83,7 @@ func gatewayGroup(in Input, base manifest.Group) instanceGroup {
 		Networks:  gatewayNetworks(in),
 		Jobs: []any{
 			job{Name: "ipsec-gateway", Release: manifest.Release, Properties: connectionProperties(in),
-				Provides: map[string]any{"private-network": map[string]string{"as": names.Link}}},
+				Provides: map[string]any{"private-network": providedLink{names.Link, in.Plan.OwnGatewayDeployment() != ""}}},
 			job{Name: "egress-enforcer", Release: manifest.Release, Properties: roleProperties{"gateway"}, Consumes: map[string]any{
 				"private-network": linkFrom{From: names.Link, IPAddresses: true}, "iptables": "nil",
 			}},

@@ -49,19 +49,11 @@ const opsHeading = `# The private network of %ORG%: cells, gateway, variables. W
 // Ops is the org's ops-file. The error is document.Problems of the manifest.
 func Ops(in Input, m manifest.Manifest) ([]byte, error) {
 	names := in.Plan.Names()
-	var problems document.Problems
-	base, ok := m.Group(in.Platform.CellGroup)
-	if !ok {
-		problems = append(problems, m.Problem(nil, "instance_groups",
-			"has no group %s to clone the dedicated cells from; name the group of the platform's cells as cell_group in the platform file", in.Platform.CellGroup))
-	}
+	base, problems := cellGroup(in, m)
 	for _, name := range []string{names.CellGroup, names.GatewayGroup} {
 		if g, there := m.Group(name); there && g.Org() != names.Link {
 			problems = append(problems, m.Problem(g.Node, "instance_groups", "has a group %s already that is not this org's; rename it", name))
 		}
-	}
-	if base.Node != nil && tree.Text(base.Node, "stemcell") == "" {
-		problems = append(problems, m.Problem(base.Node, base.Name+".stemcell", "is missing; give the stemcell's alias"))
 	}
 	ops, err := links(m)
 	if err := document.Join(problems.Err(), err); err != nil {
@@ -73,14 +65,30 @@ func Ops(in Input, m manifest.Manifest) ([]byte, error) {
 		return nil, err
 	}
 	ops = append(ops,
-		replace("/instance_groups/name="+names.CellGroup+"?", cells.group),
-		replace("/instance_groups/name="+names.GatewayGroup+"?", gatewayGroup(in, base)),
-		variable(tree.Of(pskVariable(names.PSKVariable))))
+		replace("/instance_groups/name="+names.CellGroup+"?", cells.group))
+	if in.Plan.OwnGatewayDeployment() == "" {
+		ops = append(ops,
+			replace("/instance_groups/name="+names.GatewayGroup+"?", gatewayGroup(in, base)),
+			variable(tree.Of(pskVariable(names.PSKVariable))))
+	}
 	for _, v := range cells.variables {
 		ops = append(ops, variable(v))
 	}
 	ops = append(ops, release(m))
 	return tree.Write(strings.ReplaceAll(opsHeading, "%ORG%", in.Plan.Name), ops), nil
+}
+
+// cellGroup finds the platform's group of cells in the manifest.
+func cellGroup(in Input, m manifest.Manifest) (manifest.Group, document.Problems) {
+	base, ok := m.Group(in.Platform.CellGroup)
+	if !ok {
+		return base, document.Problems{m.Problem(nil, "instance_groups",
+			"has no group %s to clone the dedicated cells from; name the group of the platform's cells as cell_group in the platform file", in.Platform.CellGroup)}
+	}
+	if tree.Text(base.Node, "stemcell") == "" {
+		return base, document.Problems{m.Problem(base.Node, base.Name+".stemcell", "is missing; give the stemcell's alias")}
+	}
+	return base, nil
 }
 
 // links makes every end of an ambiguous link in the platform's own groups explicit.
@@ -107,16 +115,19 @@ func variable(definition *yaml.Node) operation {
 	return replace("/variables?/name="+tree.Text(definition, "name")+"?", definition)
 }
 
-// release is the operator's own entry if there is one, so that a final version stays what it is.
 func release(m manifest.Manifest) operation {
-	var value any = struct {
+	return replace("/releases/name="+manifest.Release+"?", releaseEntry(m, manifest.Release))
+}
+
+// releaseEntry is the operator's own entry if there is one, so that a final version stays what it is.
+func releaseEntry(m manifest.Manifest, name string) any {
+	if entry := m.ReleaseEntry(name); entry != nil {
+		return entry
+	}
+	return struct {
 		Name    string `yaml:"name"`
 		Version string `yaml:"version"`
-	}{manifest.Release, "latest"}
-	if entry := m.ReleaseEntry(); entry != nil {
-		value = entry
-	}
-	return replace("/releases/name="+manifest.Release+"?", value)
+	}{name, "latest"}
 }
 
 type variableDefinition struct {
