@@ -26,6 +26,7 @@ const renderLong = `Writes what you deploy for an org, from the ledger and your 
   OUT/<org>/gateway.yml       the gateway, if it has a deployment of its own (gateway_deployment: own)
   OUT/<org>/cloud-config.yml  the segment: bosh update-config --type=cloud --name=private-network-<org>
   OUT/<org>/firewall.yml      what the IaaS's firewalls must let pass, and why
+  OUT/<org>/iaas.tf.json      the same, and routes, as a Terraform module for AWS, Azure or GCP
   OUT/<org>/handoff.md        what the customer receives; it holds no key, but says how you read it
 
 --manifest is your manifest with your other ops-files applied (bosh int MANIFEST -o ... > FILE), with its
@@ -129,6 +130,9 @@ func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
 		files[filepath.Join(e.Plan.Name, "ops.yml")] = ops
 		files[filepath.Join(e.Plan.Name, "cloud-config.yml")] = render.CloudConfig(in)
 		files[filepath.Join(e.Plan.Name, "firewall.yml")] = render.Firewall(in)
+		if module := render.Terraform(in); module != nil {
+			files[filepath.Join(e.Plan.Name, "iaas.tf.json")] = module
+		}
 		files[filepath.Join(e.Plan.Name, "handoff.md")] = page
 	}
 	if f.guard {

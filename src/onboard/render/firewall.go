@@ -70,11 +70,16 @@ var platformRules = []firewallRule{
 
 // Firewall is the table of what must reach the org's segment and gateways and why, as data.
 func Firewall(in Input) []byte {
+	return tree.Write(strings.ReplaceAll(firewallHeading, "%ORG%", in.Plan.Name), firewallTable(in))
+}
+
+func firewallTable(in Input) firewall {
 	out := firewall{Org: in.Plan.Name, Places: []place{
 		{"platform", in.Platform.Networks},
 		{"segment", in.Plan.CIDRs()},
 		{"gateway", gatewayHosts(in)},
 		{"endpoint", []netip.Prefix{host(in.Request.Endpoint.Address)}},
+		{"private-network", in.Request.PrivateNetworks},
 	}}
 	out.Rules = append(out.Rules,
 		firewallRule{"segment", "segment", "all", "", "cells and gateway reach each other"},
@@ -86,10 +91,20 @@ func Firewall(in Input) []byte {
 	out.Rules = append(out.Rules, platformRules...)
 	out.Rules = append(out.Rules, firewallRule{"segment", "internet", "all", "",
 		fmt.Sprintf("apps reach the internet, seen there as %s", list(in.Platform.EgressAddresses))})
+	allowed := flows(in.Request.Allow)
+	if len(allowed) == 0 {
+		allowed = []flow{{Protocol: "all"}}
+	}
+	for _, f := range allowed {
+		out.Rules = append(out.Rules, firewallRule{"segment", "private-network", f.Protocol, f.Ports, "apps reach the customer's services, by the gateway"})
+	}
+	for _, f := range flows(in.Request.Inbound) {
+		out.Rules = append(out.Rules, firewallRule{"private-network", "segment", f.Protocol, f.Ports, "what the customer may open, by the gateway"})
+	}
 	if in.Plan.Routing == connection.RoutingIaaS {
 		out.Routes = iaasRoutes(in)
 	}
-	return tree.Write(strings.ReplaceAll(firewallHeading, "%ORG%", in.Plan.Name), out)
+	return out
 }
 
 // iaasRoutes are what the IaaS's route tables need where BOSH's CPI does not write them itself.
