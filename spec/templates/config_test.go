@@ -40,6 +40,20 @@ var _ = Describe("The programs read what is rendered", func() {
 		Expect(config.LogLevel).To(Equal(2))
 	})
 
+	It("on a gateway with a certificate, whose private key is where the pre-shared keys would be", func() {
+		files, err := render("ipsec-gateway", map[string]any{
+			"psk_a": nil, "psk_b": nil, "psk_overlap_until": nil, "endpoint_ca": "THE CA", "certificate": map[string]any{"certificate": "PUBLIC", "private_key": "PRIVATE"},
+		})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(files["config/psk.json"]).To(MatchJSON(`{"active_psk": "b", "private_key": "PRIVATE"}`))
+		for path, content := range files {
+			if path != "config/psk.json" {
+				Expect(content).NotTo(ContainSubstring("PRIVATE"), path)
+			}
+		}
+		Expect(files["config/gateway.json"]).To(And(ContainSubstring(`"certificate": "PUBLIC"`), ContainSubstring(`"endpoint_ca": "THE CA"`)))
+	})
+
 	DescribeTable("for the rules",
 		func(place string, role egress.Role, networks []netip.Prefix) {
 			doc, err := document.Parse("enforcer.json", file(place, "config/enforcer.json"))

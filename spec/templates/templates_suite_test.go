@@ -82,8 +82,10 @@ type place struct {
 
 // places are all ways in which this release's jobs are deployed, by job and role.
 var places = map[string]place{
-	// proposals and policy exclude each other.
-	"ipsec-gateway":               {job: "ipsec-gateway", changes: map[string]any{"psk_a": goodKey, "psk_b": otherKey, "proposals": nil}, address: gatewayAddress},
+	// Proposals and policy, and certificates and keys, exclude each other.
+	"ipsec-gateway": {job: "ipsec-gateway", changes: map[string]any{
+		"psk_a": goodKey, "psk_b": otherKey, "proposals": nil, "certificate": nil, "endpoint_ca": nil, "endpoint_crl": nil,
+	}, address: gatewayAddress},
 	"egress-enforcer/gateway":     {job: "egress-enforcer", changes: map[string]any{"role": "gateway"}, address: gatewayAddress, linked: true},
 	"egress-enforcer/cell":        {job: "egress-enforcer", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},
 	"egress-enforcer/shared-cell": {job: "egress-enforcer", changes: map[string]any{"role": "shared-cell"}, address: "10.0.16.9"},

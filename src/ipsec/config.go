@@ -41,6 +41,8 @@ type Connection struct {
 	Proposals Proposals
 	Waivers   []Waiver
 	Keys      Keys
+	// Certificates are used instead of Keys, if there are any.
+	Certificates *Certificates
 }
 
 // File is the name and content of a file.
@@ -53,40 +55,66 @@ type File struct {
 // everything that is wrong in both; it never repeats a key.
 func Read(gateway, psk File) (Config, error) {
 	config, gatewayErr := readGateway(gateway)
-	org := ""
+	var c Connection
 	if len(config.Connections) > 0 {
-		org = config.Connections[0].Org
+		c = config.Connections[0]
 	}
-	keys, pskErr := readSecrets(psk, org)
+	pskErr := readSecrets(psk, &c)
 	if gatewayErr != nil || pskErr != nil {
 		return Config{}, joinProblems(gatewayErr, pskErr)
 	}
-	config.Connections[0].Keys = keys
+	config.Connections[0] = c
 	return config, nil
 }
 
-func readSecrets(file File, org string) (Keys, error) {
+// readSecrets reads what psk.json holds for a connection: pre-shared keys, or the certificate's private key.
+func readSecrets(file File, c *Connection) error {
 	doc, err := document.Parse(file.Name, file.Data)
 	if err != nil {
-		return Keys{}, err
+		return err
 	}
 	root := doc.Root()
-	if !root.Fields("psk_a", "psk_b", "active_psk", "psk_overlap_until") {
-		return Keys{}, doc.Err()
+	if !root.Fields("psk_a", "psk_b", "active_psk", "psk_overlap_until", "private_key") {
+		return doc.Err()
 	}
-	keys := readKeys(root, org)
-	return keys, doc.Err()
+	if c.Certificates == nil {
+		c.Keys = readKeys(root, c.Org)
+		return doc.Err()
+	}
+	for _, name := range []string{"psk_a", "psk_b"} {
+		if root.Get(name).Present() {
+			root.Get(name).SecretProblem("and certificate exclude each other; give one of them")
+		}
+	}
+	readPrivateKey(root.Get("private_key"), c.Certificates)
+	return doc.Err()
 }
 
-// ExpiredWaivers says, a sentence each, which waivers have ended.
-func (c Config) ExpiredWaivers(now time.Time) []string {
-	var out []string
+// Expiry is something that ends, and what to do then.
+type Expiry struct {
+	Org, What string
+	At        time.Time
+	Advice    string
+}
+
+// Expired says whether it has ended.
+func (e Expiry) Expired(now time.Time) bool { return !now.Before(e.At) }
+
+// String is a sentence.
+func (e Expiry) String() string {
+	return fmt.Sprintf("org %s: %s ends on %s. %s", e.Org, e.What, e.At.UTC().Format(time.RFC3339), e.Advice)
+}
+
+// Expiries are the ends of all waivers, certificates and CRLs.
+func (c Config) Expiries() []Expiry {
+	var out []Expiry
 	for _, connection := range c.Connections {
 		for _, w := range connection.Waivers {
-			if w.Expired(now) {
-				out = append(out, fmt.Sprintf("org %s: the waiver for %s ended on %s: %s. Move the endpoint to something better and remove the waiver, or decide anew and change its date",
-					connection.Org, w.Algorithm, w.Until.UTC().Format(time.RFC3339), w.Why()))
-			}
+			out = append(out, Expiry{connection.Org, "the waiver for " + w.Algorithm, w.Until,
+				"Move the endpoint to something better and remove the waiver, or decide anew and change its date"})
+		}
+		if connection.Certificates != nil {
+			out = append(out, connection.Certificates.expiries(connection.Org)...)
 		}
 	}
 	return out
@@ -108,7 +136,7 @@ func readGateway(file File) (Config, error) {
 		return Config{}, err
 	}
 	root := doc.Root()
-	if !root.Fields("connection", "addresses", "ike", "policy", "proposals", "waivers", "log_level") {
+	if !root.Fields("connection", "addresses", "ike", "policy", "proposals", "waivers", "certificate", "endpoint_ca", "endpoint_crl", "log_level") {
 		return Config{}, doc.Err()
 	}
 	c := Connection{
@@ -141,6 +169,7 @@ func readGateway(file File) (Config, error) {
 		}
 	}
 	c.Gateway = ownGateway(root.Get("addresses"), c.Gateways, config.Addresses)
+	c.Certificates = readCertificates(root, c)
 	config.Connections = []Connection{c}
 	return config, doc.Err()
 }

@@ -63,9 +63,10 @@ var _ = Describe("A waiver", func() {
 		config, err := read(crypto(`"policy": "compatible", `+waiver("modp1024")), keys(goodKey))
 		Expect(err).NotTo(HaveOccurred())
 		day := time.Date(2027, 3, 31, 23, 59, 59, 0, time.UTC)
-		Expect(config.ExpiredWaivers(day)).To(BeEmpty())
-		Expect(config.ExpiredWaivers(day.Add(time.Second))).To(ConsistOf(
-			HavePrefix("org agency-a: the waiver for modp1024 ended on 2027-04-01T00:00:00Z: it gives less than the 112 bits")))
+		Expect(config.Expiries()).To(ConsistOf(HaveField("What", "the waiver for modp1024")))
+		Expect(config.Expiries()[0].Expired(day)).To(BeFalse())
+		Expect(config.Expiries()[0].Expired(day.Add(time.Second))).To(BeTrue())
+		Expect(config.Expiries()[0].String()).To(HavePrefix("org agency-a: the waiver for modp1024 ends on 2027-04-01T00:00:00Z. Move the endpoint to something better"))
 	})
 
 	DescribeTable("is refused",

@@ -19,6 +19,12 @@ type Rendered struct {
 	StrongSwan Section
 	// Plugins are those that charon loads at its start.
 	Plugins []string
+	// Files are the certificates, for the directory Paths.Certificates.
+	Files []File
+	// PrivateKeys are those of the gateway's certificates, as PEM.
+	PrivateKeys []Key
+	// Intermediates lead from the gateway's certificates to their CAs, in DER; CRLs likewise.
+	Intermediates, CRLs [][]byte
 	// Tunnels say which connection of charon belongs to whom.
 	Tunnels []Tunnel
 }
@@ -37,6 +43,14 @@ type SharedKey struct {
 
 // Key is the key in use.
 func (s SharedKey) Key() Key { return s.Keys.Key(s.InUse) }
+
+// Paths are where charon finds what is not in its configuration.
+type Paths struct {
+	// Socket is the path that charon shall serve vici on.
+	Socket string
+	// Certificates is the directory of Rendered.Files.
+	Certificates string
+}
 
 // Tunnel is a connection of charon that carries an org's traffic.
 type Tunnel struct {
@@ -86,10 +100,10 @@ func (r Rendered) StrongSwanConf() string {
 	return root.Text()
 }
 
-// Render makes charon's configuration of a gateway's. viciSocket is the path that charon shall serve vici
-// on. The same input gives the same output. The error says what cannot be configured safely.
-func Render(config Config, viciSocket string) (Rendered, error) {
-	r := Rendered{StrongSwan: strongSwan(config, viciSocket), Plugins: plugins(config.DataPath)}
+// Render makes charon's configuration of a gateway's. The same input gives the same output. The error says
+// what cannot be configured safely.
+func Render(config Config, paths Paths) (Rendered, error) {
+	r := Rendered{StrongSwan: strongSwan(config, paths.Socket), Plugins: plugins(config)}
 	remotes := map[string]string{}
 	for _, c := range config.Connections {
 		for _, endpoint := range c.Endpoints {
@@ -100,13 +114,26 @@ func Render(config Config, viciSocket string) (Rendered, error) {
 			}
 			remotes[id] = c.Org
 			for _, version := range versions(c.IKE) {
-				section := ikeConnection(config, c, endpoint, version)
+				section := ikeConnection(config, c, endpoint, version, paths)
 				r.Connections = append(r.Connections, section)
 				r.Tunnels = append(r.Tunnels, Tunnel{Name: section.Name, Org: c.Org, Endpoint: endpoint.Address})
+			}
+			if c.Certificates != nil {
+				continue
 			}
 			r.Keys = append(r.Keys, SharedKey{
 				ID: "ike-" + tunnelName(c, endpoint), Remote: id, Endpoint: endpoint.Address, Keys: c.Keys, InUse: c.Keys.Active,
 			})
+		}
+		if certificates := c.Certificates; certificates != nil {
+			r.Files = append(r.Files, certificates.files()...)
+			r.PrivateKeys = append(r.PrivateKeys, certificates.Key)
+			for _, cert := range certificates.Own[1:] {
+				r.Intermediates = append(r.Intermediates, cert.Raw)
+			}
+			for _, crl := range certificates.CRLs {
+				r.CRLs = append(r.CRLs, crl.Raw)
+			}
 		}
 		if config.DataPath == connection.DataPathKernel {
 			r.Connections = append(r.Connections, dropShunts(c))
@@ -150,7 +177,7 @@ const (
 )
 
 // ikeConnection is the connection for one endpoint and IKE version.
-func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, version connection.IKE) Section {
+func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, version connection.IKE, paths Paths) Section {
 	s := Section{
 		Name: tunnelName(c, endpoint) + "-ikev" + string(version),
 		Comments: []string{fmt.Sprintf("org %s: %s endpoint %s to gateway %s, IKEv%s, policy %s",
@@ -177,11 +204,7 @@ func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, ve
 		// Both ends stay where they are, and some devices do not follow MOBIKE's move to port 4500.
 		s.Settings = append(s.Settings, value("mobike", "no"))
 	}
-	s.Sections = []Section{
-		{Name: "local", Settings: []Setting{value("auth", "psk"), value("id", c.Gateway.PublicAddress.String())}},
-		{Name: "remote", Settings: []Setting{value("auth", "psk"), value("id", identity(endpoint.ID))}},
-		{Name: ChildrenSection, Sections: children(config, c, version)},
-	}
+	s.Sections = append(c.ends(endpoint, paths), Section{Name: ChildrenSection, Sections: children(config, c, version)})
 	return s
 }
 

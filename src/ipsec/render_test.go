@@ -15,6 +15,8 @@ import (
 
 const socket = "/var/vcap/sys/run/ipsec-gateway/charon.vici"
 
+var paths = ipsec.Paths{Socket: socket, Certificates: "/var/vcap/data/ipsec-gateway/x509"}
+
 // good is what the good files say, with a change.
 func good(change func(*ipsec.Config)) ipsec.Config {
 	GinkgoHelper()
@@ -32,7 +34,7 @@ func ike(version connection.IKE) func(*ipsec.Config) {
 
 func render(config ipsec.Config) ipsec.Rendered {
 	GinkgoHelper()
-	rendered, err := ipsec.Render(config, socket)
+	rendered, err := ipsec.Render(config, paths)
 	Expect(err).NotTo(HaveOccurred())
 	return rendered
 }
@@ -138,7 +140,7 @@ var _ = Describe("Rendering", func() {
 			other := c.Connections[0]
 			other.Org = "agency-b"
 			c.Connections = append(c.Connections, other)
-		}), socket)
+		}), paths)
 		Expect(err).To(MatchError(ContainSubstring(`org agency-a and org agency-b both have an endpoint with the identity "198.51.100.10"`)))
 	})
 
@@ -158,7 +160,7 @@ var _ = Describe("Rendering", func() {
 				other.Keys.A = ipsec.NewKey(rapid.OneOf(anyText(), rapid.Just(goodKey)).Draw(t, "key"))
 				c.Connections = append([]ipsec.Connection{other}, c.Connections...)
 			})
-			rendered, err := ipsec.Render(config, socket)
+			rendered, err := ipsec.Render(config, paths)
 			if err != nil {
 				return
 			}

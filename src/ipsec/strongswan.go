@@ -1,6 +1,7 @@
 package ipsec
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,9 +10,13 @@ import (
 
 // plugins are loaded in this order. kernel-libipsec must come before kernel-netlink, or the kernel's ESP
 // is taken; ml is there for every policy, because charon loads no plugin after its start.
-func plugins(dataPath connection.DataPath) []string {
+// What reads certificates is there only for those who use them.
+func plugins(config Config) []string {
 	out := []string{"random", "nonce", "openssl", "ml", "hmac", "kdf", "socket-default"}
-	if dataPath == connection.DataPathUserland {
+	if slices.ContainsFunc(config.Connections, func(c Connection) bool { return c.Certificates != nil }) {
+		out = append(out, "pem", "revocation", "constraints")
+	}
+	if config.DataPath == connection.DataPathUserland {
 		out = append(out, "kernel-libipsec")
 	}
 	return append(out, "kernel-netlink", "counters", "vici")
@@ -22,7 +27,7 @@ func strongSwan(config Config, viciSocket string) Section {
 	return Section{Sections: []Section{{
 		Name: "charon",
 		Settings: []Setting{
-			value("load", strings.Join(plugins(config.DataPath), " ")),
+			value("load", strings.Join(plugins(config), " ")),
 			value("install_virtual_ip", "no"),
 			value("follow_redirects", "no"),
 			value("multiple_authentication", "no"),

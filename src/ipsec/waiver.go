@@ -10,7 +10,9 @@ import (
 	"privnet/document"
 )
 
-// Waiver allows one weak algorithm to one connection for a reason and a time.
+// Waiver allows one weak algorithm to one connection for a reason and a time. Its end closes no tunnel, and
+// neither does a restart then: a date is no reason to cut a customer off at night. But nothing new is
+// deployed until somebody decides.
 type Waiver struct {
 	// Algorithm is the word that a proposal has for it, or nopfs.
 	Algorithm string
@@ -18,10 +20,6 @@ type Waiver struct {
 	// Until is when it ends.
 	Until time.Time
 }
-
-// Expired says whether it has ended. That closes no tunnel, and neither does a restart: a date is no reason
-// to cut a customer off at night. But nothing new is deployed until somebody decides.
-func (w Waiver) Expired(now time.Time) bool { return !now.Before(w.Until) }
 
 // Why says what is weak about the algorithm.
 func (w Waiver) Why() string { return algorithms[w.Algorithm].weak }

@@ -159,8 +159,11 @@ type Customer struct {
 	charon, swanctl string
 }
 
+// File is a file below the customer's directory swanctl, such as x509ca/ca.pem.
+type File struct{ Name, Text string }
+
 // StartCustomer starts Debian's strongSwan with the connections and secrets of a swanctl.conf.
-func StartCustomer(network Network, configuration string) Customer {
+func StartCustomer(network Network, configuration string, files ...File) Customer {
 	GinkgoHelper()
 	for _, file := range []string{"/usr/sbin/charon-systemd", "/usr/sbin/swanctl", "/dev/net/tun", "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"} {
 		if _, err := os.Stat(file); err != nil {
@@ -168,7 +171,7 @@ func StartCustomer(network Network, configuration string) Customer {
 		}
 	}
 	c := Customer{network, GinkgoT().TempDir(), "/usr/sbin/charon-systemd", "/usr/sbin/swanctl"}
-	c.start("charon-systemd", configuration)
+	c.start("charon-systemd", configuration, files...)
 	return c
 }
 
@@ -181,24 +184,32 @@ func StartReleaseCustomer(network Network, configuration string) Customer {
 	return c
 }
 
-func (c Customer) start(section, configuration string) {
+func (c Customer) start(section, configuration string, files ...File) {
 	GinkgoHelper()
+	plugins := ""
+	if len(files) > 0 {
+		plugins = "pem pkcs1 x509 pubkey revocation constraints "
+	}
 	Expect(os.MkdirAll(filepath.Join(c.directory, "swanctl"), 0o700)).To(Succeed())
 	write := func(name, text string) {
 		Expect(os.WriteFile(filepath.Join(c.directory, name), []byte(text), 0o600)).To(Succeed())
 	}
 	socket := "unix://" + filepath.Join(c.directory, "charon.vici")
 	write("strongswan.conf", section+` {
-  load = random nonce openssl ml kdf hmac kernel-libipsec kernel-netlink socket-default vici
+  load = random nonce openssl ml kdf hmac `+plugins+`kernel-libipsec kernel-netlink socket-default vici
   plugins { vici { socket = `+socket+` } }
   filelog { stderr { default = 1 } }
 }
 swanctl {
-  load = random nonce openssl
+  load = random nonce openssl `+plugins+`
   socket = `+socket+`
 }
 `)
 	write("swanctl/swanctl.conf", configuration)
+	for _, file := range files {
+		Expect(os.MkdirAll(filepath.Join(c.directory, "swanctl", filepath.Dir(file.Name)), 0o700)).To(Succeed())
+		write("swanctl/"+file.Name, file.Text)
+	}
 	Start(c.command(c.charon))
 	Eventually(func() error { return c.command(c.swanctl, "--load-all").Run() }, "10s", "50ms").Should(Succeed())
 }

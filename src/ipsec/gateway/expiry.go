@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"privnet/ipsec"
@@ -17,12 +16,15 @@ const (
 )
 
 // refuseExpired refuses to load what has ended. A gateway that starts does not ask it: a date is no reason
-// to leave a customer without a tunnel after a reboot.
+// to leave a customer without a tunnel after a reboot. (Endpoints may ask: they refuse an old certificate.)
 func refuseExpired(config ipsec.Config, now time.Time) error {
-	if expired := config.ExpiredWaivers(now); len(expired) > 0 {
-		return errors.New(strings.Join(expired, "\n"))
+	var errs []error
+	for _, e := range config.Expiries() {
+		if e.Expired(now) {
+			errs = append(errs, errors.New(e.String()))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // remind says at once, and then again and again, what is weak and what has ended, in the log and in the
@@ -33,38 +35,41 @@ func (g Gateway) remind(ctx context.Context) {
 		if err != nil {
 			continue // whoever loads it says so
 		}
-		now := g.Now()
 		for _, c := range config.Connections {
 			for _, w := range c.Waivers {
-				log := g.Log.With("org", c.Org, "algorithm", w.Algorithm, "reason", w.Reason, "until", w.Until.UTC().Format(time.RFC3339), "weakness", w.Why())
-				switch {
-				case w.Expired(now):
-					log.Error("a waiver for a weak algorithm has expired, and the algorithm is still offered")
-				case w.Expired(now.Add(notice)):
-					log.Warn("a waiver for a weak algorithm expires soon; after that no deploy is accepted")
-				default:
-					log.Warn("a weak algorithm is offered by waiver")
-				}
+				g.Log.Warn("a weak algorithm is offered by waiver", "org", c.Org, "algorithm", w.Algorithm,
+					"reason", w.Reason, "until", w.Until.UTC().Format(time.RFC3339), "weakness", w.Why())
 			}
 		}
-		err = g.updateStatus(func(s *Status) {
-			s.Waivers = waiverStatuses(config, now)
-			if expired := refuseExpired(config, now); expired != nil && s.Healthy {
-				s.Healthy, s.Problem = false, expired.Error()
+		for _, e := range config.Expiries() {
+			switch {
+			case e.Expired(g.Now()):
+				g.Log.Error("something has expired and is still in use; no deploy is accepted", "org", e.Org, "expiry", e.String())
+			case e.Expired(g.Now().Add(notice)):
+				g.Log.Warn("something expires soon; after that no deploy is accepted", "org", e.Org, "expiry", e.String())
 			}
-		})
-		if err != nil {
+		}
+		if err := g.tellExpiries(config); err != nil {
 			g.Log.Error("the status is not told", "reason", err.Error())
 		}
 	}
 }
 
-func waiverStatuses(config ipsec.Config, now time.Time) []WaiverStatus {
-	out := []WaiverStatus{}
+// tellExpiries puts waivers and ends into the status.
+func (g Gateway) tellExpiries(config ipsec.Config) error {
+	waivers, expiries := []WaiverStatus{}, []ExpiryStatus{}
 	for _, c := range config.Connections {
 		for _, w := range c.Waivers {
-			out = append(out, WaiverStatus{w.Algorithm, w.Reason, w.Until.UTC(), w.Expired(now)})
+			waivers = append(waivers, WaiverStatus{w.Algorithm, w.Reason, w.Until.UTC()})
 		}
 	}
-	return out
+	for _, e := range config.Expiries() {
+		expiries = append(expiries, ExpiryStatus{e.What, e.At.UTC(), e.Expired(g.Now())})
+	}
+	return g.updateStatus(func(s *Status) {
+		s.Waivers, s.Expiries = waivers, expiries
+		if expired := refuseExpired(config, g.Now()); expired != nil && s.Healthy {
+			s.Healthy, s.Problem = false, expired.Error()
+		}
+	})
 }

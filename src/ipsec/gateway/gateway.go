@@ -59,6 +59,7 @@ func (p Paths) Socket() string { return filepath.Join(p.Run, "charon.vici") }
 
 func (p Paths) strongSwanConf() string { return filepath.Join(p.Data, "strongswan.conf") }
 func (p Paths) swanctl() string        { return filepath.Join(p.Data, "swanctl") }
+func (p Paths) certificates() string   { return filepath.Join(p.Data, "x509") }
 func (p Paths) loaded() string         { return filepath.Join(p.Run, "loaded.json") }
 func (p Paths) keyChoices() string     { return filepath.Join(p.Data, "keys.json") }
 func (p Paths) lock() string           { return filepath.Join(p.Run, "lock") }
@@ -112,7 +113,7 @@ func (g Gateway) render() (ipsec.Config, ipsec.Rendered, error) {
 			return ipsec.Config{}, ipsec.Rendered{}, fmt.Errorf("data_path: userland needs the device %s: %w", g.Paths.TUN, err)
 		}
 	}
-	rendered, err := ipsec.Render(config, g.Paths.Socket())
+	rendered, err := ipsec.Render(config, ipsec.Paths{Socket: g.Paths.Socket(), Certificates: g.Paths.certificates()})
 	return config, rendered, err
 }
 
@@ -268,11 +269,15 @@ func (g Gateway) Reload(ctx context.Context) (changes vici.Changes, err error) {
 }
 
 func (g Gateway) reload(ctx context.Context) (vici.Changes, error) {
-	if _, err := g.Check(); err != nil {
+	config, err := g.Check()
+	if err != nil {
 		return vici.Changes{}, err
 	}
 	rendered, _, err := g.renderWithKeys()
 	if err != nil {
+		return vici.Changes{}, err
+	}
+	if err := g.writeCertificates(rendered); err != nil {
 		return vici.Changes{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
@@ -287,7 +292,7 @@ func (g Gateway) reload(ctx context.Context) (vici.Changes, error) {
 		return vici.Changes{}, err
 	}
 	if !slices.Equal(slices.Sorted(slices.Values(plugins)), slices.Sorted(slices.Values(rendered.Plugins))) {
-		return vici.Changes{}, errors.New("data_path cannot change under a running charon: restart the job")
+		return vici.Changes{}, errors.New("data_path, fips, and certificates instead of pre-shared keys cannot change under a running charon, which loads its plugins at the start: restart the job")
 	}
 	have, err := readLoaded(g.Paths.loaded())
 	if err != nil {
@@ -301,7 +306,7 @@ func (g Gateway) reload(ctx context.Context) (vici.Changes, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return changes, fmt.Errorf("reading strongswan.conf: %w", err)
 	}
-	if err := g.write(rendered); err != nil {
+	if err := errors.Join(g.write(rendered), g.tellExpiries(config)); err != nil {
 		return changes, err
 	}
 	if string(before) != rendered.StrongSwanConf() {
@@ -354,16 +359,31 @@ func (g Gateway) Drain(ctx context.Context) (int, error) {
 const secretsFile = "secrets.conf"
 
 func (g Gateway) write(rendered ipsec.Rendered) error {
-	for _, path := range []string{g.Paths.Data, g.Paths.Run, g.Paths.swanctl()} {
+	for _, path := range []string{g.Paths.Run, g.Paths.swanctl()} {
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			return fmt.Errorf("making the gateway's directories: %w", err)
 		}
 	}
 	return errors.Join(
+		g.writeCertificates(rendered),
 		g.writeSecrets(rendered),
 		atomicfile.Write(filepath.Join(g.Paths.swanctl(), "swanctl.conf"), []byte(rendered.Swanctl(secretsFile)), 0o640),
 		atomicfile.Write(g.Paths.strongSwanConf(), []byte(rendered.StrongSwanConf()), 0o640),
 	)
+}
+
+// writeCertificates writes what charon reads when a connection is loaded. The files of certificates that
+// are gone stay: what charon has refers to them.
+func (g Gateway) writeCertificates(rendered ipsec.Rendered) error {
+	if err := os.MkdirAll(g.Paths.certificates(), 0o700); err != nil {
+		return fmt.Errorf("making the directory of certificates: %w", err)
+	}
+	for _, file := range rendered.Files {
+		if err := atomicfile.Write(filepath.Join(g.Paths.certificates(), file.Name), file.Data, 0o640); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (g Gateway) writeSecrets(rendered ipsec.Rendered) error {

@@ -23,6 +23,7 @@ type Status struct {
 	UpdatedAt time.Time      `json:"updated_at"`
 	PSKs      []PSKStatus    `json:"psks"`
 	Waivers   []WaiverStatus `json:"waivers"`
+	Expiries  []ExpiryStatus `json:"expiries"`
 }
 
 // PSKStatus says which pre-shared key charon has for an endpoint.
@@ -45,7 +46,13 @@ type WaiverStatus struct {
 	Algorithm string    `json:"algorithm"`
 	Reason    string    `json:"reason"`
 	Until     time.Time `json:"until"`
-	Expired   bool      `json:"expired"`
+}
+
+// ExpiryStatus is when a waiver, a certificate or a CRL ends.
+type ExpiryStatus struct {
+	What    string    `json:"what"`
+	At      time.Time `json:"at"`
+	Expired bool      `json:"expired"`
 }
 
 // statusVersion changes when the meaning of a field does.

@@ -50,6 +50,10 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 			return now, Changes{}, err
 		}
 	}
+	privateKeys, err := c.loadCertificates(ctx, want)
+	if err != nil {
+		return now, Changes{}, err
+	}
 	var changes Changes
 	var closings []func() error
 	for _, section := range want.Connections {
@@ -80,7 +84,7 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 		now.replace(name, nil)
 		closings = append(closings, func() error { return c.terminate(ctx, closePatience, "ike", name) })
 	}
-	if err := c.unloadKeys(ctx, want.Keys); err != nil {
+	if err := errors.Join(c.unloadKeys(ctx, want.Keys), c.unloadPrivateKeys(ctx, privateKeys)); err != nil {
 		return now, changes, err
 	}
 	var errs []error

@@ -51,7 +51,7 @@ func (r release) write(name, text string) {
 
 func (r release) render(config ipsec.Config) ipsec.Rendered {
 	GinkgoHelper()
-	rendered, err := ipsec.Render(config, r.path("charon.vici"))
+	rendered, err := ipsec.Render(config, ipsec.Paths{Socket: r.path("charon.vici")})
 	Expect(err).NotTo(HaveOccurred())
 	return rendered
 }
