@@ -82,9 +82,9 @@ type place struct {
 
 // places are all ways in which this release's jobs are deployed, by job and role.
 var places = map[string]place{
-	// Proposals and policy, and certificates and keys, exclude each other.
+	// Proposals and policy, certificates and keys, and waivers and FIPS exclude each other.
 	"ipsec-gateway": {job: "ipsec-gateway", changes: map[string]any{
-		"psk_a": goodKey, "psk_b": otherKey, "proposals": nil, "certificate": nil, "endpoint_ca": nil, "endpoint_crl": nil,
+		"psk_a": goodKey, "psk_b": otherKey, "proposals": nil, "certificate": nil, "endpoint_ca": nil, "endpoint_crl": nil, "fips": false,
 	}, address: gatewayAddress},
 	"egress-enforcer/gateway":     {job: "egress-enforcer", changes: map[string]any{"role": "gateway"}, address: gatewayAddress, linked: true},
 	"egress-enforcer/cell":        {job: "egress-enforcer", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},

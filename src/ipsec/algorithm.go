@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"privnet/connection"
+	"privnet/document"
 )
 
 // kind is what an algorithm does in a proposal.
@@ -123,6 +124,24 @@ func weaknesses(proposal string, of phase) []string {
 		out = append(out, noPFS)
 	}
 	return out
+}
+
+// refuseOutsideFIPS refuses what OpenSSL's FIPS provider does not have or NIST does not allow.
+func refuseOutsideFIPS(v document.Value, c Connection) {
+	refused := map[string]bool{}
+	for _, version := range versions(c.IKE) {
+		for _, proposal := range append(c.ikeProposals(version), c.espProposals(version)...) {
+			for _, word := range strings.Split(proposal, "-") {
+				if !algorithms[word].fips {
+					refused[word] = true
+				}
+			}
+		}
+	}
+	if len(refused) > 0 {
+		v.Problem("does not go with %s, which policy %s offers; use policy: modern or compatible, without waivers for them",
+			strings.Join(slices.Sorted(maps.Keys(refused)), ", "), c.Policy)
+	}
 }
 
 // proposalProblem says why a custom proposal cannot be offered, or nothing. It does not look for waivers.

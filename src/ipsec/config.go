@@ -25,6 +25,8 @@ type Config struct {
 	Addresses []netip.Addr
 	// DataPath is what encrypts; one charon has one.
 	DataPath connection.DataPath
+	// FIPS says that OpenSSL's FIPS provider alone does the cryptography, with what it allows.
+	FIPS bool
 	// LogLevel is charon's, 0 to MaxLogLevel.
 	LogLevel    int
 	Connections []Connection
@@ -136,7 +138,7 @@ func readGateway(file File) (Config, error) {
 		return Config{}, err
 	}
 	root := doc.Root()
-	if !root.Fields("connection", "addresses", "ike", "policy", "proposals", "waivers", "certificate", "endpoint_ca", "endpoint_crl", "log_level") {
+	if !root.Fields("connection", "addresses", "ike", "policy", "proposals", "waivers", "certificate", "endpoint_ca", "endpoint_crl", "fips", "log_level") {
 		return Config{}, doc.Err()
 	}
 	c := Connection{
@@ -161,6 +163,7 @@ func readGateway(file File) (Config, error) {
 	refuseAmbiguous(endpoints, c.Endpoints)
 	config := Config{
 		DataPath: c.DataPath,
+		FIPS:     root.Get("fips").Bool(),
 		LogLevel: root.Get("log_level").Int(0, MaxLogLevel),
 	}
 	for _, v := range root.Get("addresses").List() {
@@ -169,6 +172,9 @@ func readGateway(file File) (Config, error) {
 		}
 	}
 	c.Gateway = ownGateway(root.Get("addresses"), c.Gateways, config.Addresses)
+	if config.FIPS {
+		refuseOutsideFIPS(root.Get("fips"), c)
+	}
 	c.Certificates = readCertificates(root, c)
 	config.Connections = []Connection{c}
 	return config, doc.Err()

@@ -143,3 +143,24 @@ var _ = Describe("Custom proposals", func() {
 		Expect(err).To(MatchError(ContainSubstring("names 2 algorithms for integrity; IKEv1 has one of a kind")))
 	})
 })
+
+var _ = Describe("FIPS", func() {
+	It("leaves the cryptography to OpenSSL's FIPS provider", func() {
+		config, err := read(crypto(`"fips": true`), keys(goodKey))
+		Expect(err).NotTo(HaveOccurred())
+		conf := render(config).StrongSwan
+		Expect(setting(conf, "charon", "plugins", "openssl", "fips_mode")).To(Equal("1"))
+		Expect(setting(conf, "charon", "load")).To(Equal("random nonce openssl socket-default kernel-netlink counters vici"))
+		Expect(setting(render(good(func(*ipsec.Config) {})).StrongSwan, "charon", "load")).To(Equal("random nonce openssl ml hmac kdf socket-default kernel-netlink counters vici"))
+	})
+
+	DescribeTable("refuses what the provider does not have",
+		func(settings, want string) {
+			_, err := read(crypto(`"fips": true, `+settings), keys(goodKey))
+			Expect(err).To(MatchError(ContainSubstring(want)))
+		},
+		Entry("ML-KEM", `"policy": "quantum-safe"`, `fips: "true" does not go with ke1_mlkem1024, ke1_mlkem768, which policy quantum-safe offers`),
+		Entry("a weak group", `"policy": "compatible", `+waiver("modp1024"), "does not go with modp1024"),
+		Entry("others' curves and ciphers", `"proposals": {"ike": ["chacha20poly1305-prfsha256-curve25519"], "esp": ["aes256gcm16-ecp384"]}`, "does not go with chacha20poly1305, curve25519"),
+	)
+})

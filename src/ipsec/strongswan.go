@@ -13,6 +13,10 @@ import (
 // What reads certificates is there only for those who use them.
 func plugins(config Config) []string {
 	out := []string{"random", "nonce", "openssl", "ml", "hmac", "kdf", "socket-default"}
+	if config.FIPS {
+		// Without these strongSwan's own code computes nothing; openssl has HMAC and KDF too.
+		out = []string{"random", "nonce", "openssl", "socket-default"}
+	}
 	if slices.ContainsFunc(config.Connections, func(c Connection) bool { return c.Certificates != nil }) {
 		out = append(out, "pem", "revocation", "constraints")
 	}
@@ -24,6 +28,10 @@ func plugins(config Config) []string {
 
 // strongSwan is the root of strongswan.conf.
 func strongSwan(config Config, viciSocket string) Section {
+	var openSSL []Section
+	if config.FIPS {
+		openSSL = []Section{{Name: "openssl", Settings: []Setting{value("fips_mode", "1")}}}
+	}
 	return Section{Sections: []Section{{
 		Name: "charon",
 		Settings: []Setting{
@@ -51,11 +59,11 @@ func strongSwan(config Config, viciSocket string) Section {
 				value("json", "yes"),
 				value("ike_name", "yes"),
 			}}}},
-			{Name: "plugins", Sections: []Section{
+			{Name: "plugins", Sections: append(openSSL, []Section{
 				// A change of addresses or routes would make charon initiate, to move its SAs.
 				{Name: "kernel-netlink", Settings: []Setting{value("roam_events", "no")}},
 				{Name: "vici", Settings: []Setting{value("socket", "unix://"+viciSocket)}},
-			}},
+			}...)},
 		},
 	}}}
 }

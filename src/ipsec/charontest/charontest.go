@@ -157,7 +157,11 @@ type Customer struct {
 	network         Network
 	directory       string
 	charon, swanctl string
+	// crypto are the plugins that do the cryptography.
+	crypto string
 }
+
+const allCrypto = "random nonce openssl ml kdf hmac"
 
 // File is a file below the customer's directory swanctl, such as x509ca/ca.pem.
 type File struct{ Name, Text string }
@@ -170,16 +174,20 @@ func StartCustomer(network Network, configuration string, files ...File) Custome
 			Skip("needs " + file + ": Debian's charon-systemd, strongswan-swanctl and libcharon-extra-plugins")
 		}
 	}
-	c := Customer{network, GinkgoT().TempDir(), "/usr/sbin/charon-systemd", "/usr/sbin/swanctl"}
+	c := Customer{network, GinkgoT().TempDir(), "/usr/sbin/charon-systemd", "/usr/sbin/swanctl", allCrypto}
 	c.start("charon-systemd", configuration, files...)
 	return c
 }
 
-// StartReleaseCustomer is StartCustomer with the release's own strongSwan.
-func StartReleaseCustomer(network Network, configuration string) Customer {
+// StartReleaseCustomer is StartCustomer with the release's own strongSwan, and with other plugins for
+// cryptography if they are given.
+func StartReleaseCustomer(network Network, configuration string, crypto ...string) Customer {
 	GinkgoHelper()
 	c := Customer{network, GinkgoT().TempDir(),
-		filepath.Join(StrongSwan(), "libexec/ipsec/charon"), filepath.Join(StrongSwan(), "sbin/swanctl")}
+		filepath.Join(StrongSwan(), "libexec/ipsec/charon"), filepath.Join(StrongSwan(), "sbin/swanctl"), allCrypto}
+	if len(crypto) > 0 {
+		c.crypto = strings.Join(crypto, " ")
+	}
 	c.start("charon", configuration)
 	return c
 }
@@ -196,7 +204,7 @@ func (c Customer) start(section, configuration string, files ...File) {
 	}
 	socket := "unix://" + filepath.Join(c.directory, "charon.vici")
 	write("strongswan.conf", section+` {
-  load = random nonce openssl ml kdf hmac `+plugins+`kernel-libipsec kernel-netlink socket-default vici
+  load = `+c.crypto+` `+plugins+`kernel-libipsec kernel-netlink socket-default vici
   plugins { vici { socket = `+socket+` } }
   filelog { stderr { default = 1 } }
 }

@@ -13,9 +13,12 @@ import (
 	"strings"
 	"time"
 
+	boshlog "github.com/cloudfoundry/bosh-utils/logger"
+	"github.com/cloudfoundry/bosh-utils/system"
 	"github.com/spf13/cobra"
 
 	"privnet/ipsec"
+	"privnet/ipsec/fips"
 	"privnet/ipsec/gateway"
 	"privnet/ipsec/vici/view"
 	"privnet/ipsec/xfrm"
@@ -78,6 +81,7 @@ func New() *cobra.Command {
 		logger := slog.New(slog.NewJSONHandler(log, nil))
 		return gateway.Gateway{
 			Paths: paths, Log: logger, FlushSAs: xfrm.FlushSAs, Now: time.Now, HungAfter: hungAfter,
+			CheckFIPS: func() error { return fips.Check(system.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone))) },
 			ServeView: func(ctx context.Context) error { return serveView(ctx, paths.Socket(), viewSocket, viewGroup, logger) },
 		}
 	}

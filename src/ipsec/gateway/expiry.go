@@ -55,7 +55,7 @@ func (g Gateway) remind(ctx context.Context) {
 	}
 }
 
-// tellExpiries puts waivers and ends into the status.
+// tellExpiries puts waivers, ends and FIPS into the status.
 func (g Gateway) tellExpiries(config ipsec.Config) error {
 	waivers, expiries := []WaiverStatus{}, []ExpiryStatus{}
 	for _, c := range config.Connections {
@@ -67,7 +67,7 @@ func (g Gateway) tellExpiries(config ipsec.Config) error {
 		expiries = append(expiries, ExpiryStatus{e.What, e.At.UTC(), e.Expired(g.Now())})
 	}
 	return g.updateStatus(func(s *Status) {
-		s.Waivers, s.Expiries = waivers, expiries
+		s.Waivers, s.Expiries, s.FIPS = waivers, expiries, config.FIPS
 		if expired := refuseExpired(config, g.Now()); expired != nil && s.Healthy {
 			s.Healthy, s.Problem = false, expired.Error()
 		}

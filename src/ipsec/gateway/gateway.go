@@ -82,6 +82,8 @@ type Gateway struct {
 	// ServeView shows the tunnels to processes that must not change them, until the context ends.
 	ServeView func(context.Context) error
 	Now       func() time.Time
+	// CheckFIPS says whether OpenSSL can load its FIPS provider.
+	CheckFIPS func() error
 	// HungAfter is how long charon may not answer before it is killed.
 	HungAfter time.Duration
 }
@@ -111,6 +113,11 @@ func (g Gateway) render() (ipsec.Config, ipsec.Rendered, error) {
 	if config.DataPath == connection.DataPathUserland {
 		if _, err := os.Stat(g.Paths.TUN); err != nil {
 			return ipsec.Config{}, ipsec.Rendered{}, fmt.Errorf("data_path: userland needs the device %s: %w", g.Paths.TUN, err)
+		}
+	}
+	if config.FIPS {
+		if err := g.CheckFIPS(); err != nil {
+			return ipsec.Config{}, ipsec.Rendered{}, err
 		}
 	}
 	rendered, err := ipsec.Render(config, ipsec.Paths{Socket: g.Paths.Socket(), Certificates: g.Paths.certificates()})

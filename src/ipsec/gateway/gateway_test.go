@@ -329,6 +329,30 @@ var _ = Describe("A gateway", func() {
 		Expect(network.Reaches(Services[0])).To(BeTrue())
 	})
 
+	DescribeTable("needs no cryptography but OpenSSL's, which FIPS asks for",
+		func(version int, ike, ikeProposal, espProposal string) {
+			network := NewNetwork(NAT{})
+			newVM(network, settings{"ike": ike, "policy": "compatible"}).run()
+			peer := StartReleaseCustomer(network, customer(version, NAT{}, ikeProposal, espProposal), "random", "nonce", "openssl")
+			peer.Swanctl("--initiate", "--child", "pair-0")
+			Expect(network.Reaches(Services[0])).To(BeTrue())
+		},
+		Entry("IKEv1", 1, "1", compatibleIKE, compatibleESP),
+		Entry("IKEv2", 2, "2", modernIKE, modernESP),
+	)
+
+	It("does not start with fips where OpenSSL has no FIPS provider", func() {
+		if exec.Command("openssl", "list", "-providers", "-provider", "fips").Run() == nil {
+			Skip("this machine's OpenSSL has a FIPS provider")
+		}
+		gateway := newVM(Network{Gateway: Namespace("gw")}, settings{"fips": true})
+		for _, command := range []string{"check", "run"} {
+			session := gateway.do(command)
+			Expect(session).To(gexec.Exit(1))
+			Expect(session.Err).To(gbytes.Say("fips: true needs OpenSSL's FIPS provider"))
+		}
+	})
+
 	It("refuses a wrong configuration before anything is started, with everything that is wrong", func() {
 		gateway := newVM(Network{Gateway: Namespace("gw")}, settings{"ike": "3", "addresses": []string{"10.20.0.9"}})
 		gateway.configure(settings{"ike": "3", "addresses": []string{"10.20.0.9"}}, settings{"psk_a": "changeme", "active_psk": "a"})

@@ -19,11 +19,13 @@ type Status struct {
 	// Healthy says that charon holds what the job configures.
 	Healthy bool `json:"healthy"`
 	// Problem says why it does not.
-	Problem   string         `json:"problem,omitempty"`
-	UpdatedAt time.Time      `json:"updated_at"`
-	PSKs      []PSKStatus    `json:"psks"`
-	Waivers   []WaiverStatus `json:"waivers"`
-	Expiries  []ExpiryStatus `json:"expiries"`
+	Problem   string    `json:"problem,omitempty"`
+	UpdatedAt time.Time `json:"updated_at"`
+	// FIPS says whether only OpenSSL's FIPS provider does the cryptography.
+	FIPS     bool           `json:"fips"`
+	PSKs     []PSKStatus    `json:"psks"`
+	Waivers  []WaiverStatus `json:"waivers"`
+	Expiries []ExpiryStatus `json:"expiries"`
 }
 
 // PSKStatus says which pre-shared key charon has for an endpoint.

@@ -124,7 +124,16 @@ func (c *Charon) Verify(ctx context.Context, want ipsec.Rendered) error {
 	if err != nil {
 		return err
 	}
+	plugins, err := c.Plugins(ctx)
+	if err != nil {
+		return err
+	}
 	var errs []error
+	for _, plugin := range want.Plugins {
+		if !slices.Contains(plugins, plugin) {
+			errs = append(errs, fmt.Errorf("charon could not load its plugin %s", plugin))
+		}
+	}
 	for _, section := range want.Connections {
 		if !slices.Contains(connections, section.Name) {
 			errs = append(errs, fmt.Errorf("charon does not hold connection %s", section.Name))
