@@ -2,9 +2,12 @@ package opsfiles_test
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -230,6 +233,43 @@ var _ = Describe("Two orgs in cf-deployment", func() {
 		Expect(without(two, "agency-b")).To(Equal(parse(one)))
 		alone, _ := onboard(manifest, "agency-a")
 		Expect(alone[0]).To(Equal(ops[0]))
+	})
+
+	It("leave bosh no variable of theirs to ask for: it makes the key, and a certificate of the platform's CA", func() {
+		bosh, err := filepath.Abs(filepath.Join(root, "bin", "bosh"))
+		Expect(err).NotTo(HaveOccurred())
+		if _, err := os.Stat(bosh); err != nil {
+			Skip("NO BOSH: scripts/build makes bin/bosh")
+		}
+		manifest := base()
+		ops, _ := onboard(manifest, "agency-a")
+		// Of the platform's own variables only the CA, since making all of them takes half a minute.
+		out := parse(interpolate(manifest, nil, ops[0]))
+		var kept []interface{}
+		for name, definition := range named(out, "variables") {
+			if name == "service_cf_internal_ca" || strings.HasPrefix(name, "private-network-agency-a-") {
+				kept = append(kept, definition)
+			}
+		}
+		Expect(kept).To(HaveLen(3))
+		out["variables"] = kept
+		dir := GinkgoT().TempDir()
+		reduced, err := yaml.Marshal(out)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.WriteFile(filepath.Join(dir, "cf.yml"), reduced, 0o600)).To(Succeed())
+
+		command := exec.Command(bosh, "int", "cf.yml", "--vars-store", "vars.yml", "--var-errs")
+		command.Dir = dir
+		said, err := command.CombinedOutput()
+		Expect(err).To(HaveOccurred(), "it asks for the platform's own variables")
+		Expect(string(said)).To(And(ContainSubstring("system_domain"), Not(ContainSubstring("private-network"))))
+		made := parse(read(dir, "vars.yml"))
+		Expect(made["private-network-agency-a-psk"]).To(MatchRegexp("^[a-z0-9]{64}$"))
+		block, _ := pem.Decode([]byte(made["private-network-agency-a-cell"].(mapping)["certificate"].(string)))
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(certificate.VerifyHostname("f00d.private-network-agency-a.cell.service.cf.internal")).To(Succeed())
+		Expect(certificate.VerifyHostname("f00d.cell.service.cf.internal")).NotTo(Succeed())
 	})
 
 	It("change nothing for the platform but the names of the shared cells' links", func() {

@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"privnet/onboard/ledger"
 )
 
 // Exit codes: of success, of a failure or bad input, and of a command that was used wrongly.
@@ -33,7 +37,9 @@ After it:
   bosh update-config --type=cloud --name=private-network-ORG rendered/ORG/cloud-config.yml
   bosh -d cf deploy cf.yml -o rendered/ORG/ops.yml
 
-The ledger (orgs/ by default) belongs into your git. No file that privnet writes holds a secret.`
+The ledger (orgs/ by default) belongs into your git. No file that privnet writes holds a secret.
+It exits with 0, with 1 if it failed or a file is wrong, with 2 if it was used wrongly.
+Completion for your shell: source <(privnet completion bash), or zsh, fish, powershell.`
 
 // Run runs the command and returns its exit code.
 func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -50,7 +56,9 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w. See %s --help", err, c.CommandPath())}
+	})
 	root.AddCommand(newCommand(), planCommand(), renderCommand(), diffCommand(), listCommand())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(cobra.NoArgs)
@@ -68,23 +76,59 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
+// usageArgs makes a usage error of what check says, with the name that was probably meant.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usageError{err}
+		err := check(c, args)
+		if err == nil {
+			return nil
 		}
-		return nil
+		c.SuggestionsMinimumDistance = 2
+		if meant := c.SuggestionsFor(args[0]); len(meant) > 0 {
+			err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(meant, " or "))
+		}
+		return usageError{fmt.Errorf("%w See %s --help", err, c.CommandPath())}
 	}
 }
 
 // required refuses empty values, and empty lists, of flags that have to be given.
 func required(c *cobra.Command, flags ...string) error {
+	var missing []string
 	for _, name := range flags {
 		if value := c.Flag(name).Value.String(); value == "" || value == "[]" {
-			return usageError{fmt.Errorf("--%s is missing: %s", name, c.Flag(name).Usage)}
+			kind, what := pflag.UnquoteUsage(c.Flag(name))
+			missing = append(missing, fmt.Sprintf("--%s %s is missing: %s", name, kind, what))
 		}
 	}
-	return nil
+	if missing == nil {
+		return nil
+	}
+	return usageError{fmt.Errorf("%s\nSee %s --help", strings.Join(missing, "\n"), c.CommandPath())}
+}
+
+func orgsFlag(c *cobra.Command, dir *string) {
+	c.Flags().StringVar(dir, "orgs", "orgs", "`DIR` of the ledger")
+	if err := c.MarkFlagDirname("orgs"); err != nil {
+		panic(err) // the flag was defined one line above
+	}
+}
+
+func platformFlag(c *cobra.Command, file *string) {
+	c.Flags().StringVar(file, "platform", "", "`FILE` that describes your platform")
+}
+
+// completeOrgs lets the shell complete --org with the orgs of the ledger.
+func completeOrgs(c *cobra.Command) {
+	err := c.RegisterFlagCompletionFunc("org", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		orgs, err := ledger.New(c.Flag("orgs").Value.String()).Orgs()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return orgs, cobra.ShellCompDirectiveNoFileComp
+	})
+	if err != nil {
+		panic(err) // the flag has been defined
+	}
 }
 
 func readFile(path, what string) ([]byte, error) {

@@ -227,6 +227,9 @@ apps: 0
 		Expect(plan()).To(Equal(0))
 		Expect(render("--all")).To(Equal(0))
 		before := files("rendered")
+		Expect(run("diff", "--all", "--platform", path("platform.yml"), "--manifest", path("cf.yml"),
+			"--orgs", path("orgs"), "--out", path("rendered"))).To(Equal(0), stderr.String())
+		Expect(stdout.String()).To(Equal(path("rendered") + " is as render would write it\n"))
 		write("platform.yml", platformFile+"gateway_vm_type: large\n")
 		diff := []string{"diff", "--org", "agency-a", "--platform", path("platform.yml"), "--manifest", path("cf.yml"),
 			"--orgs", path("orgs"), "--out", path("rendered")}
@@ -236,9 +239,23 @@ apps: 0
 	})
 
 	It("lists what each org holds", func() {
+		Expect(run("list", "--orgs", path("orgs"))).To(Equal(0))
+		Expect(stdout.String()).To(HavePrefix("no org yet: privnet new"))
 		Expect(plan()).To(Equal(0))
 		Expect(run("list", "--orgs", path("orgs"))).To(Equal(0))
 		Expect(stdout.String()).To(MatchRegexp(`agency-a +10\.20\.0\.0/26 +203\.0\.113\.10 +2 +198\.51\.100\.10 paloalto +10\.150\.0\.0/16`))
+	})
+
+	It("completes commands, and orgs from the ledger", func() {
+		Expect(plan()).To(Equal(0))
+		Expect(run("__complete", "render", "--orgs", path("orgs"), "--org", "")).To(Equal(0))
+		Expect(stdout.String()).To(Equal("agency-a\n:4\n"))
+		Expect(run("__complete", "re")).To(Equal(0))
+		Expect(stdout.String()).To(HavePrefix("render\t"))
+		for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+			Expect(run("completion", shell)).To(Equal(0))
+			Expect(stdout.Len()).To(BeNumerically(">", 1000))
+		}
 	})
 
 	It("asks for a request, and writes it only if it is right", func() {
@@ -251,7 +268,7 @@ apps: 0
 			"private_networks:\n  - 10.160.0.0/16\n  - 172.31.0.0/20\napps: 12\nike: 1\n"))
 		Expect(cli.Run([]string{"new", "--request", file}, strings.NewReader(answers), &stdout, &stderr)).To(Equal(1))
 		Expect(cli.Run([]string{"new", "--request", path("bad.yml")}, strings.NewReader("\n"), &stdout, &stderr)).To(Equal(1))
-		Expect(stderr.String()).To(ContainSubstring("org: is missing; give the name"))
+		Expect(stderr.String()).To(And(ContainSubstring("org: is missing; give the name"), HaveSuffix("bad.yml is not written; answer once more\n")))
 		Expect(path("bad.yml")).NotTo(BeAnExistingFile())
 	})
 
@@ -263,7 +280,9 @@ apps: 0
 		Entry("no command", "say what to do"),
 		Entry("no such command", "unknown command", "plam"),
 		Entry("no such flag", "unknown flag: --orgz", "plan", "--orgz", "x"),
-		Entry("a flag is missing", "--request is missing: file with a customer's request", "plan", "--platform", "x"),
+		Entry("a flag is missing", "--request FILE is missing: FILE with a customer's request", "plan", "--platform", "x"),
+		Entry("flags are missing", "--platform FILE is missing: FILE that describes your platform\n--manifest FILE is missing", "render", "--all"),
+		Entry("a name that is nearly one", "did you mean render?", "rendr"),
 		Entry("org and all", "give either --org NAME or --all", "render", "--all", "--org", "x"),
 		Entry("a stray word", "unknown command", "list", "x"),
 	)

@@ -22,7 +22,7 @@ func listCommand() *cobra.Command {
 			return runList(c.OutOrStdout(), ledger.New(orgs))
 		},
 	}
-	c.Flags().StringVar(&orgs, "orgs", "orgs", "directory of the ledger")
+	orgsFlag(c, &orgs)
 	return c
 }
 
@@ -30,6 +30,10 @@ func runList(out io.Writer, l ledger.Ledger) error {
 	entries, err := l.Entries(func(document.Value) {})
 	if err != nil {
 		return err
+	}
+	if len(entries) == 0 {
+		fmt.Fprintln(out, "no org yet: privnet new asks for a request, privnet plan puts it into the ledger")
+		return nil
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ORG\tSEGMENT\tGATEWAYS\tCELLS\tENDPOINT\tPRIVATE NETWORKS")

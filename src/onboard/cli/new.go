@@ -17,7 +17,10 @@ import (
 )
 
 const newLong = `Asks the questions of the request form, one a line, and writes the answers as a request file.
-An answer may be piped in. Nothing is written if an answer is wrong: all that is wrong is said at once.`
+Answers may be piped in. Nothing is written if an answer is wrong: all that is wrong is said at once.
+
+What the questions leave out, you add to the file if the customer asks for it: narrower flows (allow), ports
+that its network may open (inbound), probes, private DNS domains (dns), a crypto policy. See docs/requests.md.`
 
 // question is one of the request form. An answer to a list is words separated by spaces or commas.
 type question struct {
@@ -65,12 +68,13 @@ func newCommand() *cobra.Command {
 	var path string
 	c := &cobra.Command{
 		Use: "new", Short: "ask for a request and write request.yml", Long: newLong,
-		Example: "  privnet new --request agency-a.yml",
+		Example: "  privnet new --request agency-a.yml\n" +
+			"  printf '%s\\n' 'Agency A' 198.51.100.10 paloalto '10.150.0.0/16 172.30.8.0/22' 40 2 | privnet new",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return runNew(c.InOrStdin(), c.OutOrStdout(), path)
 		},
 	}
-	c.Flags().StringVar(&path, "request", "request.yml", "file to write; it must not exist yet")
+	c.Flags().StringVar(&path, "request", "request.yml", "`FILE` to write; it must not exist yet")
 	return c
 }
 
@@ -90,6 +94,9 @@ func runNew(in io.Reader, out io.Writer, path string) error {
 		if answers.Scan() {
 			answer = strings.TrimSpace(answers.Text())
 		}
+		if !isTerminal(in) {
+			fmt.Fprintln(out, answer)
+		}
 		if answer == "" {
 			answer = q.fallback
 		}
@@ -98,13 +105,12 @@ func runNew(in io.Reader, out io.Writer, path string) error {
 		}
 		q.set(&f, strings.Fields(answer))
 	}
-	fmt.Fprintln(out)
 	if err := answers.Err(); err != nil {
 		return fmt.Errorf("reading the answers: %w", err)
 	}
 	data := tree.Write("", f)
 	if _, err := connection.ParseRequest(path, data); err != nil {
-		return err
+		return fmt.Errorf("%w\n%s is not written; answer once more", err, path)
 	}
 	if err := writeFile(path, data); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)

@@ -19,7 +19,16 @@ What an org already holds it keeps: planning again after a request has changed c
 and never a segment or an address. The difference is shown before it is written; --dry-run writes nothing.
 
 Cells: the apps' memory divided by a cell's, or the apps divided by the containers that a cell takes,
-whichever is more, rounded up, and the spare cells. All of these are in the platform file.`
+whichever is more, rounded up, and the spare cells. All of these are in the platform file.
+
+A request, as "privnet new" writes it, and a platform file, which you write once:
+
+  org: Agency A                                 iaas: vsphere
+  endpoint:                                     networks: [10.0.0.0/16]
+    address: 198.51.100.10                      segments:
+    device: paloalto                            - {az: z1, cidr: 10.20.0.0/20}
+  private_networks: [10.150.0.0/16]             public_addresses: [203.0.113.10-203.0.113.20]
+  apps: 40                                      public_network: public`
 
 func planCommand() *cobra.Command {
 	var requests []string
@@ -37,9 +46,9 @@ func planCommand() *cobra.Command {
 			return runPlan(c.OutOrStdout(), requests, platformFile, ledger.New(orgs), dryRun)
 		},
 	}
-	c.Flags().StringArrayVar(&requests, "request", nil, "file with a customer's request; repeat it for more")
-	c.Flags().StringVar(&platformFile, "platform", "", "file that describes your platform")
-	c.Flags().StringVar(&orgs, "orgs", "orgs", "directory of the ledger")
+	c.Flags().StringArrayVar(&requests, "request", nil, "`FILE` with a customer's request; repeat it for more")
+	platformFlag(c, &platformFile)
+	orgsFlag(c, &orgs)
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "show the difference and write nothing")
 	return c
 }
@@ -111,7 +120,7 @@ func showAndWrite(out io.Writer, l ledger.Ledger, p planned, dryRun bool) error 
 		return nil
 	}
 	for _, change := range p.changes {
-		fmt.Fprintf(out, "%s\n%s", change.Path, difference(change.Before, change.After))
+		showDifference(out, change.Path, change.Before, change.After)
 	}
 	if dryRun {
 		fmt.Fprintf(out, "%s: nothing written (--dry-run)\n", p.org)

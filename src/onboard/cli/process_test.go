@@ -84,4 +84,28 @@ public_network: public
 		Expect(err).NotTo(HaveOccurred())
 		Expect(left).To(BeEmpty())
 	})
+
+	It("show differences in colour on a terminal only, and not with NO_COLOR", func() {
+		script, err := exec.LookPath("script")
+		if err != nil {
+			Skip("NO SCRIPT: without script (Debian's bsdutils) there is no terminal to write to")
+		}
+		request("org", 10)
+		dryRun := []string{"plan", "--request", "org.yml", "--platform", "platform.yml", "--dry-run"}
+		onTerminal := func(environment ...string) string {
+			c := command()
+			c.Path, c.Args = script, []string{"script", "-qec", strings.Join(append([]string{os.Args[0]}, dryRun...), " "), "/dev/null"}
+			c.Env = append(append(c.Env, "TERM=xterm", "NO_COLOR="), environment...)
+			out, err := c.CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), string(out))
+			return string(out)
+		}
+		const coloured = "\x1b[32m+ org: org\x1b[0m"
+		Expect(onTerminal()).To(ContainSubstring(coloured))
+		Expect(onTerminal("NO_COLOR=1")).NotTo(ContainSubstring("\x1b"))
+		Expect(onTerminal("TERM=dumb")).NotTo(ContainSubstring("\x1b"))
+		out, err := command(dryRun...).CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		Expect(string(out)).To(And(ContainSubstring("+ org: org\n"), Not(ContainSubstring("\x1b"))))
+	})
 })

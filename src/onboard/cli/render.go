@@ -74,13 +74,14 @@ func diffCommand() *cobra.Command {
 }
 
 func (f *renderFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.org, "org", "", "name of the org in the ledger")
+	c.Flags().StringVar(&f.org, "org", "", "`NAME` of the org in the ledger, as in its directory")
 	c.Flags().BoolVar(&f.all, "all", false, "every org of the ledger")
-	c.Flags().StringVar(&f.platform, "platform", "", "file that describes your platform")
-	c.Flags().StringVar(&f.manifest, "manifest", "", "your Cloud Foundry manifest")
-	c.Flags().StringVar(&f.orgs, "orgs", "orgs", "directory of the ledger")
-	c.Flags().StringVar(&f.out, "out", "rendered", "directory of the rendered files")
+	platformFlag(c, &f.platform)
+	c.Flags().StringVar(&f.manifest, "manifest", "", "`FILE` with your Cloud Foundry manifest, after your own ops-files")
+	orgsFlag(c, &f.orgs)
+	c.Flags().StringVar(&f.out, "out", "rendered", "`DIR` of the rendered files")
 	c.Flags().BoolVar(&f.guard, "shared-cell-guard", false, "also the ops-file that guards your shared cells")
+	completeOrgs(c)
 }
 
 // files renders what the flags ask for: the content by the name under the output directory.
@@ -192,15 +193,17 @@ func writeAll(out io.Writer, dir string, files map[string][]byte) error {
 
 // showAll shows how the files differ from those under the directory.
 func showAll(out io.Writer, dir string, files map[string][]byte) error {
+	changed := false
 	for _, name := range sortedKeys(files) {
 		path := filepath.Join(dir, name)
 		before, err := os.ReadFile(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("comparing: %w", err)
 		}
-		if changed := difference(before, files[name]); changed != "" {
-			fmt.Fprintf(out, "%s\n%s", path, changed)
-		}
+		changed = showDifference(out, path, before, files[name]) || changed
+	}
+	if !changed {
+		fmt.Fprintf(out, "%s is as render would write it\n", dir)
 	}
 	return nil
 }
