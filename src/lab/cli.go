@@ -89,6 +89,7 @@ func (l Lab) upCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&o.Request, "request", o.Request, "the customer's request `file`")
+	c.Flags().StringVar(&o.Release, "release", "", "a release's tarball `file`, instead of making one of this repository")
 	c.Flags().StringVar(&o.IKE, "ike", "", "IKE `version`, 1 or 2, instead of the request's")
 	c.Flags().BoolVar(&o.NAT, "nat", false, "put the customer's endpoint behind a NAT")
 	c.Flags().BoolVar(&o.GatewayNAT, "gateway-nat", false, "give the gateway one NIC, and its public address to a 1:1 NAT outside it, as clouds do")

@@ -28,6 +28,8 @@ import (
 type Options struct {
 	// Request is the customer's request file.
 	Request string
+	// Release is a release's tarball; if empty, the repository's own is made.
+	Release string
 	// IKE is 1 or 2, or empty for what the request says.
 	IKE string
 	// NAT puts the customer's endpoint behind a NAT.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -58,7 +59,7 @@ func (l Lab) Up(ctx context.Context, o Options) error {
 		do   func(context.Context) (string, error)
 	}{
 		{"the data path", r.chooseDataPath},
-		{"the release: blobs, bosh create-release", r.release},
+		{"the release: blobs, bosh create-release", r.makeRelease},
 		{"the plan for the customer's request", r.makePlan},
 		{"the manifest: ops-files, variables", r.makeManifest},
 		{"the packages, by their packaging scripts", r.compile},
@@ -159,7 +160,10 @@ func (r *run) tool(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
-func (r *run) release(ctx context.Context) (string, error) {
+func (r *run) makeRelease(ctx context.Context) (string, error) {
+	if r.options.Release != "" {
+		return "made before: " + r.options.Release, nil
+	}
 	return "", r.tool(ctx, "scripts/create-release", "--tarball", r.file("release.tgz"))
 }
 
@@ -209,7 +213,8 @@ func (r *run) makeManifest(context.Context) (string, error) {
 }
 
 func (r *run) compile(ctx context.Context) (detail string, err error) {
-	r.built, err = compile.Compile(ctx, r.file("release.tgz"), r.file("cache"), func(string) {})
+	tarball := cmp.Or(r.options.Release, r.file("release.tgz"))
+	r.built, err = compile.Compile(ctx, tarball, r.file("cache"), func(string) {})
 	return fmt.Sprintf("%s/%s", r.built.Name, r.built.Version), err
 }
 

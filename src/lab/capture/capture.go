@@ -27,6 +27,8 @@ type Packet struct {
 	Time     time.Time
 	Src, Dst netip.Addr
 	Kind     Kind
+	// InUDP: the ESP is encapsulated in UDP, as behind a NAT.
+	InUDP bool
 	// Opens: the packet asks for something new: a TCP SYN without ACK, an echo request, or any UDP.
 	Opens bool
 	// Initiates: an IKE message that opens an IKE SA (its responder's SPI is still zero).
@@ -167,7 +169,7 @@ func (p *Packet) encapsulated(udp *layers.UDP) {
 	case len(payload) >= 4 && binary.BigEndian.Uint32(payload) == 0:
 		p.Kind, payload = IKE, payload[4:]
 	default: // also the keepalive, one byte 0xff
-		p.Kind = ESP
+		p.Kind, p.InUDP = ESP, true
 	}
 	p.Initiates = p.Kind == IKE && len(payload) >= 16 && binary.BigEndian.Uint64(payload[8:]) == 0
 }

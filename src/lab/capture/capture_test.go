@@ -47,6 +47,7 @@ var _ = DescribeTable("telling packets apart",
 		Expect(p.Src.String()).To(Equal("203.0.113.10"))
 		Expect(p.Dst.String()).To(Equal("198.51.100.10"))
 		Expect(p.Kind).To(Equal(kind))
+		Expect(p.InUDP).To(Equal(kind == capture.ESP && opens), "what is in UDP opens something")
 		Expect(p.Opens).To(Equal(opens))
 		Expect(p.Initiates).To(Equal(initiates))
 	},

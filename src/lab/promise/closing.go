@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"sync/atomic"
 	"time"
@@ -73,12 +74,14 @@ var (
 )
 
 func (w World) noAccess(ctx context.Context) error {
+	var doors []door
 	for _, cell := range w.cells(true) {
-		for _, s := range w.Map.Services {
-			if answer, err := w.knock(ctx, w.Hosts[cell.App], s.Address, 80); err == nil {
-				return fmt.Errorf("%s reaches %s although the tunnel is closed: %s", cell.App, s.Address, answer)
-			}
+		for _, service := range w.Map.Services {
+			doors = append(doors, door{cell.App, netip.AddrPortFrom(service.Address, 80)})
 		}
+	}
+	if err := w.closed(ctx, doors); err != nil {
+		return fmt.Errorf("although the tunnel is closed, %w", err)
 	}
 	return nil
 }

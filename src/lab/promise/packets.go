@@ -11,21 +11,26 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"privnet/lab/host"
 )
 
-// once is how long one attempt may take.
-const once = time.Second
+const (
+	// patience is how long an answer may take that is promised, on a slow machine too.
+	patience = 5 * time.Second
+	// listening is how long an answer is waited for that must not come.
+	listening = time.Second
+)
 
 // echoRequest is an ICMP echo request (RFC 792) with its checksum.
 var echoRequest = []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0}
 
 // get asks for a page from inside a host, and gives back its text and how long it took.
 func get(ctx context.Context, from host.Host, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, once)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	client := http.Client{Transport: &http.Transport{DialContext: from.Dial, DisableKeepAlives: true}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -65,10 +70,31 @@ func persist(ctx context.Context, limit time.Duration, f func(context.Context) (
 	}
 }
 
+// door is an address that a host may not reach.
+type door struct {
+	from string
+	to   netip.AddrPort
+}
+
+// closed knocks at all the doors at the same time. An error says which of them answered.
+func (w World) closed(ctx context.Context, doors []door) error {
+	errs := make([]error, len(doors))
+	var group sync.WaitGroup
+	for i, d := range doors {
+		group.Go(func() {
+			if answer, err := knock(ctx, w.Hosts[d.from], d.to.Addr(), d.to.Port()); err == nil {
+				errs[i] = fmt.Errorf("%s reaches %s: %s", d.from, d.to, answer)
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
 // knock tries an address by TCP, UDP and ICMP. There is an error if nothing came back: also a refusal
 // by the address itself shows that packets reach it.
-func (w World) knock(ctx context.Context, from host.Host, to netip.Addr, port uint16) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, once)
+func knock(ctx context.Context, from host.Host, to netip.Addr, port uint16) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, listening)
 	defer cancel()
 	answers := make(chan string, 3)
 	for _, try := range []struct{ network, address string }{

@@ -1,0 +1,62 @@
+package kernel_test
+
+import (
+	"context"
+	"runtime"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// What the internet sees of the tunnel.
+const (
+	byProtocol50 = `, [1-9]\d* of ESP by IP protocol 50, 0 of ESP in UDP, `
+	inUDP        = `, 0 of ESP by IP protocol 50, [1-9]\d* of ESP in UDP, `
+)
+
+var _ = Describe("the lab on a kernel with ESP", Ordered, ContinueOnFailure, func() {
+	variants := []struct {
+		name string
+		args []string
+		wire string
+	}{
+		{"with IKEv1", []string{"--ike", "1"}, byProtocol50},
+		{"with IKEv2", []string{"--ike", "2"}, byProtocol50},
+		{"with IKEv1 behind a NAT", []string{"--ike", "1", "--nat"}, inUDP},
+		{"with IKEv2 behind a NAT", []string{"--ike", "2", "--nat"}, inUDP},
+		{"with IKEv1 and a NAT before the gateway", []string{"--ike", "1", "--gateway-nat"}, inUDP},
+	}
+	outcomes := make([]chan outcome, len(variants))
+
+	// The guests run at the same time, but no more of them than there are processors: each has one.
+	BeforeAll(func() {
+		if why := missing(); why != "" {
+			Skip(why)
+		}
+		release := prepare()
+		ctx, cancel := context.WithCancel(context.Background())
+		DeferCleanup(cancel)
+		processors := make(chan struct{}, runtime.NumCPU())
+		for i, variant := range variants {
+			outcomes[i] = make(chan outcome, 1)
+			go func() {
+				processors <- struct{}{}
+				defer func() { <-processors }()
+				outcomes[i] <- lab(ctx, release, variant.args...)
+			}()
+		}
+	})
+
+	for i, variant := range variants {
+		It("keeps every promise "+variant.name+", by the kernel's ESP", func(ctx SpecContext) {
+			var got outcome
+			Eventually(ctx, outcomes[i]).Should(Receive(&got))
+			GinkgoWriter.Printf("%s\n%s", got.Output, table(got.Promises))
+			Expect(got.Failed).To(BeEmpty())
+			Expect(got.Output).To(ContainSubstring("the kernel's ESP (this kernel has it)"))
+			Expect(got.Promises).To(HaveLen(6))
+			Expect(got.Promises).To(HaveEach(HaveField("OK", true)))
+			Expect(got.Promises).To(ContainElement(HaveField("Evidence", MatchRegexp(variant.wire))))
+		}, NodeTimeout(3*patience))
+	}
+})
