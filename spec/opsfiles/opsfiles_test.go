@@ -16,7 +16,8 @@ var vars = map[string]any{
 	"network": "private-network-agency-a", "segment": []any{"10.20.0.0/26"},
 	"gateway_address": "10.20.0.4", "gateway_public_address": "203.0.113.10", "public_network": "public",
 	"private_networks": []any{"10.150.0.0/16"}, "endpoint_address": "198.51.100.10", "endpoint_device": "paloalto",
-	"segments_pool": []any{"10.20.0.0/16"}, "path_mtu": 1400, "active_psk": "a",
+	"endpoint_ca": "-----BEGIN CERTIFICATE-----", "waived_algorithm": "modp1024", "waiver_reason": "an old device", "waiver_until": "2027-03-31",
+	"segments_pool": []any{"10.20.0.0/16"}, "path_mtu": 1400, "active_psk": "b",
 	"gateway_vm_extension":    "private-network-agency-a-gateway",
 	"private_network_version": "1.0.0", "private_network_url": "https://example.com/private-network-1.0.0.tgz",
 	"private_network_sha256": "0000000000000000000000000000000000000000000000000000000000000000",
@@ -26,10 +27,10 @@ var vars = map[string]any{
 var (
 	forGateway = []string{
 		"vpn-gateway-ikev1.yml", "vpn-gateway-userland-data-path.yml", "vpn-gateway-path-mtu.yml",
-		"vpn-gateway-routing-iaas.yml", "vpn-gateway-next-psk.yml", "vpn-gateway-public-nic.yml", "use-final-release.yml",
+		"vpn-gateway-routing-iaas.yml", "vpn-gateway-next-psk.yml", "vpn-gateway-public-nic.yml", "vpn-gateway-fips.yml", "use-final-release.yml",
 	}
 	forCF       = []string{"guard-shared-cells.yml", "use-final-release.yml"}
-	alternative = []string{"vpn-gateway-vip.yml", "use-latest-release.yml"}
+	alternative = []string{"vpn-gateway-vip.yml", "use-latest-release.yml", "vpn-gateway-certificate.yml", "vpn-gateway-waiver.yml"}
 )
 
 func opsFiles(names ...string) [][]byte {
@@ -70,6 +71,7 @@ var _ = Describe("The ops-files", func() {
 			manifest, file := read(root, "manifests", "vpn-gateway.yml"), opsFiles(name)[0]
 			once := interpolate(manifest, vars, file)
 			Expect(unresolved(once)).To(BeEmpty())
+			expectExplicitLinks(once)
 			Expect(interpolate(manifest, vars, file, file)).To(Equal(once))
 		})
 	}

@@ -246,7 +246,8 @@ var _ = Describe("Two orgs in cf-deployment", func() {
 		// Of the platform's own variables only the CA, since making all of them takes half a minute.
 		out := parse(interpolate(manifest, nil, ops[0]))
 		var kept []interface{}
-		for name, definition := range named(out, "variables") {
+		for _, definition := range out["variables"].([]interface{}) {
+			name := definition.(mapping)["name"].(string)
 			if name == "service_cf_internal_ca" || strings.HasPrefix(name, "private-network-agency-a-") {
 				kept = append(kept, definition)
 			}
