@@ -86,16 +86,17 @@ var _ = Describe("The ops-files", func() {
 		Expect(unresolved(out)).To(BeEmpty())
 	})
 
-	It("give cf-deployment the same content in any order, and ask for no variable that the README does not name", func() {
-		manifest := read(cfDeployment(), "cf-deployment.yml")
-		forward := opsFiles(forCF...)
-		backward := slices.Clone(forward)
-		slices.Reverse(backward)
-		out := interpolate(manifest, vars, forward...)
-		Expect(interpolate(manifest, vars, backward...)).To(Equal(out))
-		Expect(interpolate(manifest, vars, append(forward, forward...)...)).To(Equal(out))
-		Expect(unresolved(out)).To(Equal(unresolved(manifest)))
-	})
+	DescribeTable("give cf-deployment the same content in any order and applied twice, and ask for no variable that the README does not name",
+		func(operations ...string) {
+			manifest := cfManifest(operations...)
+			forward := opsFiles(forCF...)
+			backward := slices.Clone(forward)
+			slices.Reverse(backward)
+			out := interpolate(manifest, vars, forward...)
+			Expect(interpolate(manifest, vars, backward...)).To(Equal(out))
+			Expect(interpolate(manifest, vars, append(forward, forward...)...)).To(Equal(out))
+			Expect(unresolved(out)).To(Equal(unresolved(manifest)))
+		}, withOperations)
 })
 
 var _ = Describe("The gateway as a deployment of its own", func() {

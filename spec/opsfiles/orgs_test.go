@@ -189,20 +189,32 @@ var _ = Describe("The worked example of the documentation", func() {
 	})
 })
 
-var _ = Describe("Two orgs in cf-deployment", func() {
-	base := func(operations ...string) []byte {
-		GinkgoHelper()
-		dir := cfDeployment()
-		var files [][]byte
-		for _, name := range operations {
-			files = append(files, read(dir, "operations", name))
-		}
-		return interpolate(read(dir, "cf-deployment.yml"), map[string]any{"network_name": "other", "deployment_name": "other"}, files...)
-	}
+// withOperations are the combinations of cf-deployment's own ops-files with which ours are tried.
+var withOperations = []TableEntry{
+	Entry("as it is"),
+	Entry("with an isolation segment", "add-persistent-isolation-segment-diego-cell.yml", "add-persistent-isolation-segment-router.yml"),
+	Entry("in one AZ", "scale-to-one-az.yml"),
+	Entry("under other names", "rename-network-and-deployment.yml"),
+	Entry("with compiled releases", "use-compiled-releases.yml"),
+	Entry("with all of these", "scale-to-one-az.yml", "add-persistent-isolation-segment-diego-cell.yml",
+		"use-compiled-releases.yml", "set-router-static-ips.yml"),
+}
 
+// cfManifest is cf-deployment after some of its own ops-files.
+func cfManifest(operations ...string) []byte {
+	GinkgoHelper()
+	dir := cfDeployment()
+	var files [][]byte
+	for _, name := range operations {
+		files = append(files, read(dir, "operations", name))
+	}
+	return interpolate(read(dir, "cf-deployment.yml"), map[string]any{"network_name": "other", "deployment_name": "other"}, files...)
+}
+
+var _ = Describe("Two orgs in cf-deployment", func() {
 	DescribeTable("meet no link but their own, leave no variable of ours open, and may be applied in any order and twice",
 		func(operations ...string) {
-			manifest := base(operations...)
+			manifest := cfManifest(operations...)
 			ops, guard := onboard(manifest, "agency-a", "agency-b")
 			out := interpolate(manifest, nil, ops[0], ops[1], guard)
 			expectExplicitLinks(out)
@@ -216,18 +228,10 @@ var _ = Describe("Two orgs in cf-deployment", func() {
 			}
 			again, _ := onboard(out, "agency-a", "agency-b")
 			Expect(interpolate(manifest, nil, again[0], again[1], guard)).To(Equal(out))
-		},
-		Entry("as it is"),
-		Entry("with an isolation segment", "add-persistent-isolation-segment-diego-cell.yml", "add-persistent-isolation-segment-router.yml"),
-		Entry("in one AZ", "scale-to-one-az.yml"),
-		Entry("under other names", "rename-network-and-deployment.yml"),
-		Entry("with compiled releases", "use-compiled-releases.yml"),
-		Entry("with all of these", "scale-to-one-az.yml", "add-persistent-isolation-segment-diego-cell.yml",
-			"use-compiled-releases.yml", "set-router-static-ips.yml"),
-	)
+		}, withOperations)
 
 	It("change nothing for each other: the second adds its own groups and variables only", func() {
-		manifest := base()
+		manifest := cfManifest()
 		ops, _ := onboard(manifest, "agency-a", "agency-b")
 		one, two := interpolate(manifest, nil, ops[0]), interpolate(manifest, nil, ops[0], ops[1])
 		Expect(without(two, "agency-b")).To(Equal(parse(one)))
@@ -241,7 +245,7 @@ var _ = Describe("Two orgs in cf-deployment", func() {
 		if _, err := os.Stat(bosh); err != nil {
 			Skip("NO BOSH: scripts/build makes bin/bosh")
 		}
-		manifest := base()
+		manifest := cfManifest()
 		ops, _ := onboard(manifest, "agency-a")
 		// Of the platform's own variables only the CA, since making all of them takes half a minute.
 		out := parse(interpolate(manifest, nil, ops[0]))
@@ -274,7 +278,7 @@ var _ = Describe("Two orgs in cf-deployment", func() {
 	})
 
 	It("change nothing for the platform but the names of the shared cells' links", func() {
-		manifest := base()
+		manifest := cfManifest()
 		ops, _ := onboard(manifest, "agency-a")
 		out := without(interpolate(manifest, nil, ops[0]), "agency-a")
 		for _, group := range named(out, "instance_groups") {

@@ -114,7 +114,7 @@ func orgsFlag(c *cobra.Command, dir *string) {
 }
 
 func platformFlag(c *cobra.Command, file *string) {
-	c.Flags().StringVar(file, "platform", "", "`FILE` that describes your platform")
+	c.Flags().StringVar(file, "platform", "platform.yml", "`FILE` that describes your platform")
 }
 
 // completeOrgs lets the shell complete --org with the orgs of the ledger.

@@ -281,7 +281,7 @@ apps: 0
 		Entry("no such command", "unknown command", "plam"),
 		Entry("no such flag", "unknown flag: --orgz", "plan", "--orgz", "x"),
 		Entry("a flag is missing", "--request FILE is missing: FILE with a customer's request", "plan", "--platform", "x"),
-		Entry("flags are missing", "--platform FILE is missing: FILE that describes your platform\n--manifest FILE is missing", "render", "--all"),
+		Entry("flags are missing", "--request FILE is missing: FILE with a customer's request; repeat it for more\n--platform FILE is missing", "plan", "--platform", ""),
 		Entry("a name that is nearly one", "did you mean render?", "rendr"),
 		Entry("org and all", "give either --org NAME or --all", "render", "--all", "--org", "x"),
 		Entry("a stray word", "unknown command", "list", "x"),

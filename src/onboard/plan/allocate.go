@@ -104,10 +104,12 @@ func (a *Allocator) Allocate(request connection.Request, earlier *Plan) (Plan, e
 		// The builder only fails on ranges, and it was given prefixes.
 		panic(err)
 	}
-	for _, az := range p.AZs {
-		if slices.Contains(out.AZs(), az) {
-			continue
-		}
+	// A subnet more would change the customer's selectors: a platform that grows is for orgs to come.
+	azs := p.AZs
+	if earlier != nil {
+		azs = nil
+	}
+	for _, az := range azs {
 		pool, _ := p.Pool(az)
 		if cidr, ok := firstFree(pool.CIDR, p.PrefixLength, taken); ok {
 			out.Segment = append(out.Segment, Subnet{AZ: az, CIDR: cidr})

@@ -77,6 +77,26 @@ var _ = Describe("Allocating a plan", func() {
 		Expect(changed.Cells).To(BeNumerically(">", plans[1].Cells))
 	})
 
+	It("never changes a segment or an address that an org holds, whatever becomes of the platform file", func() {
+		rapid.Check(GinkgoT(), func(t *rapid.T) {
+			platformOf := func(label string) platform.Platform {
+				azs := rapid.IntRange(1, 3).Draw(t, label+" AZs")
+				text := fmt.Sprintf("iaas: azure\nnetworks: [10.0.0.0/16]\nprefix_length: %d\npublic_addresses: [203.0.113.%d/30]\nsegments:\n",
+					rapid.IntRange(24, 27).Draw(t, label+" bits"), 4*rapid.IntRange(0, 60).Draw(t, label+" addresses"))
+				for i := range azs {
+					text += fmt.Sprintf("- {az: z%d, cidr: 10.%d.0.0/%d}\n", i+1, 20+i, rapid.IntRange(20, 22).Draw(t, label+" pool"))
+				}
+				return parsePlatform(text)
+			}
+			before, err := plan.NewAllocator(platformOf("first"), nil).Allocate(request("a", 20), nil)
+			Expect(err).NotTo(HaveOccurred())
+			after, err := plan.NewAllocator(platformOf("second"), []plan.Plan{before}).Allocate(request("a", rapid.IntRange(1, 60).Draw(t, "apps")), &before)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(after.Segment).To(Equal(before.Segment))
+			Expect(after.Gateways).To(Equal(before.Gateways))
+		})
+	})
+
 	It("leaves a gateway in its deployment when the platform wants those to come elsewhere", func() {
 		p := parsePlatform(platformFile)
 		plans := allocate(p, "a")
