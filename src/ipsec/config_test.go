@@ -88,6 +88,11 @@ var _ = Describe("A gateway's configuration", func() {
 })
 
 var _ = Describe("A pre-shared key", func() {
+	It("may start with 0, as one in 36 that a director generates does", func() {
+		_, err := read(goodGateway, keys("07"+goodKey))
+		Expect(err).NotTo(HaveOccurred())
+	})
+
 	DescribeTable("is refused without being shown, with the command that makes a new one",
 		func(psk, want string) {
 			_, err := read(goodGateway, psk)
@@ -96,7 +101,8 @@ var _ = Describe("A pre-shared key", func() {
 		},
 		Entry("too short", keys(goodKey[:31]), "psk_a: has 31 characters; at least 32 are needed"),
 		Entry("too long", keys(goodKey+goodKey+goodKey), "devices take at most 128"),
-		Entry("starts with 0", keys("0x"+goodKey), "starts with 0"),
+		Entry("starts with 0x", keys("0x"+goodKey), "starts with 0x, 0s or 0t"),
+		Entry("starts with 0s", keys("0s"+goodKey), "starts with 0x, 0s or 0t"),
 		Entry("other characters", keys(goodKey+" !"), "other characters than letters, digits, dots and underscores"),
 		Entry("a placeholder", keys("CHANGEME"+goodKey), "is a placeholder"),
 		Entry("not interpolated", keys("((private-network-agency-a-psk-"+goodKey+"))"), "is a variable that was not interpolated"),

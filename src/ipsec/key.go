@@ -21,9 +21,13 @@ const (
 // hexadecimal; one that somebody typed to fill the line has fewer.
 const minKeyAlphabet = 8
 
-// keyPattern is what every device's screen and file accepts. Some read a key that starts with 0x or 0s
-// as hexadecimal or base64.
-var keyPattern = regexp.MustCompile(`^[A-Za-z1-9._][A-Za-z0-9._]*$`)
+// keyPattern is what every device's screen and file accepts.
+var keyPattern = regexp.MustCompile(`^[A-Za-z0-9._]+$`)
+
+// encodedPattern is the start of a key that strongSwan and its relatives do not read as it is written, but as
+// hexadecimal, base64 or text. A director generates one in 432; any other leading 0 does no harm, and
+// refusing it would stop every thirty-sixth deployment.
+var encodedPattern = regexp.MustCompile(`^0[xXsStT]`)
 
 // placeholders are words that only a key that nobody has generated holds.
 var placeholders = []string{"changeme", "change_me", "example", "placeholder", "password", "presharedkey", "replace"}
@@ -141,8 +145,8 @@ func keyProblem(text string) string {
 		return fmt.Sprintf("has %d characters; at least %d are needed", len(text), MinKeyLength)
 	case len(text) > MaxKeyLength:
 		return fmt.Sprintf("has %d characters; devices take at most %d", len(text), MaxKeyLength)
-	case strings.HasPrefix(text, "0"):
-		return "starts with 0, which devices take for the start of a hexadecimal or base64 key"
+	case encodedPattern.MatchString(text):
+		return "starts with 0x, 0s or 0t, by which devices know a hexadecimal, base64 or text key"
 	case !keyPattern.MatchString(text):
 		return "holds other characters than letters, digits, dots and underscores, which not every device accepts"
 	case alphabet(text) < minKeyAlphabet:
