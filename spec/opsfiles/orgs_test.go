@@ -174,6 +174,28 @@ func without(manifest []byte, org string) mapping {
 }
 
 var _ = Describe("The worked example of the documentation", func() {
+	It("with all optional fields is a request that can be planned and rendered", func() {
+		var request []byte
+		for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(read(root, "docs", "requests.md"), -1) {
+			request = append(request, block[1]...)
+		}
+		dir := GinkgoT().TempDir()
+		file := filepath.Join(dir, "request.yml")
+		Expect(os.WriteFile(file, request, 0o644)).To(Succeed())
+		var stderr bytes.Buffer
+		run := func(args ...string) {
+			Expect(cli.Run(append(args, "--platform", filepath.Join(root, "docs", "examples", "platform.yml"), "--orgs", filepath.Join(dir, "orgs")),
+				strings.NewReader(""), io.Discard, &stderr)).To(Equal(0), stderr.String())
+		}
+		run("plan", "--request", file)
+		manifest := read(cfDeployment(), "cf-deployment.yml")
+		Expect(os.WriteFile(filepath.Join(dir, "cf.yml"), manifest, 0o644)).To(Succeed())
+		run("render", "--all", "--manifest", filepath.Join(dir, "cf.yml"), "--out", filepath.Join(dir, "rendered"))
+		out := interpolate(manifest, nil, read(dir, "rendered", "agency-a", "ops.yml"))
+		expectExplicitLinks(out)
+		Expect(named(named(parse(out), "instance_groups")["isolated-diego-cell-agency-a"], "jobs")).To(HaveKey("private-dns"))
+	})
+
 	It("is planned and rendered for cf-deployment", func() {
 		examples, cf := filepath.Join(root, "docs", "examples"), cfDeployment()
 		dir := GinkgoT().TempDir()
