@@ -179,16 +179,23 @@ func StartCustomer(network Network, configuration string, files ...File) Custome
 	return c
 }
 
-// StartReleaseCustomer is StartCustomer with the release's own strongSwan, and with other plugins for
-// cryptography if they are given.
-func StartReleaseCustomer(network Network, configuration string, crypto ...string) Customer {
+// StartReleaseCustomer is StartCustomer with the release's own strongSwan.
+func StartReleaseCustomer(network Network, configuration string, files ...File) Customer {
+	GinkgoHelper()
+	return startRelease(network, allCrypto, configuration, files...)
+}
+
+// StartOpenSSLCustomer is StartReleaseCustomer with no cryptography but OpenSSL's.
+func StartOpenSSLCustomer(network Network, configuration string) Customer {
+	GinkgoHelper()
+	return startRelease(network, "random nonce openssl", configuration)
+}
+
+func startRelease(network Network, crypto, configuration string, files ...File) Customer {
 	GinkgoHelper()
 	c := Customer{network, GinkgoT().TempDir(),
-		filepath.Join(StrongSwan(), "libexec/ipsec/charon"), filepath.Join(StrongSwan(), "sbin/swanctl"), allCrypto}
-	if len(crypto) > 0 {
-		c.crypto = strings.Join(crypto, " ")
-	}
-	c.start("charon", configuration)
+		filepath.Join(StrongSwan(), "libexec/ipsec/charon"), filepath.Join(StrongSwan(), "sbin/swanctl"), crypto}
+	c.start("charon", configuration, files...)
 	return c
 }
 

@@ -31,17 +31,17 @@ var _ = Describe("Certificates", func() {
 		platform, agency = NewAuthority("Platform CA"), NewAuthority("Agency CA")
 		own = platform.Issue(later, GatewayPublic)
 	})
-	start := func(network Network, version string, extra settings) (vm, *gexec.Session) {
+	start := func(network Network, version string, extra Settings) (VM, *gexec.Session) {
 		GinkgoHelper()
-		overrides := settings{"ike": version, "policy": "compatible",
-			"endpoints":   []settings{{"address": Endpoint, "device": "strongswan", "id": customerName}},
+		overrides := Settings{"ike": version, "policy": "compatible",
+			"endpoints":   []Settings{{"address": Endpoint, "device": "strongswan", "id": customerName}},
 			"certificate": own.Certificate, "endpoint_ca": agency.PEM}
 		for key, value := range extra {
 			overrides[key] = value
 		}
-		v := newVM(network, overrides)
-		v.configure(overrides, settings{"private_key": own.PrivateKey})
-		return v, v.run()
+		v := NewVM(network, overrides)
+		v.Configure(overrides, Settings{"private_key": own.PrivateKey})
+		return v, v.Run()
 	}
 	peer := func(network Network, version int, certificate Pair) Customer {
 		return StartCustomer(network, byCertificate(version),
@@ -56,10 +56,10 @@ var _ = Describe("Certificates", func() {
 			customer := peer(network, version, agency.Issue(later, customerName))
 			customer.Swanctl("--initiate", "--child", "pair-0")
 			Expect(network.Reaches(Services[0])).To(BeTrue())
-			Expect(gateway.do("reload").Out).To(gbytes.Say("no connection changed"))
-			Expect(gateway.status().Expiries).To(ConsistOf(HaveField("What", "the gateway's certificate CN="+GatewayPublic), HaveField("What", "the certificate in endpoint_ca CN=Agency CA")))
+			Expect(gateway.Do("reload").Out).To(gbytes.Say("no connection changed"))
+			Expect(statusOf(gateway).Expiries).To(ConsistOf(HaveField("What", "the gateway's certificate CN="+GatewayPublic), HaveField("What", "the certificate in endpoint_ca CN=Agency CA")))
 			Expect(string(session.Out.Contents())).NotTo(ContainSubstring("PRIVATE KEY"))
-			swanctl, err := os.ReadFile(gateway.path("data/swanctl/swanctl.conf"))
+			swanctl, err := os.ReadFile(gateway.Path("data/swanctl/swanctl.conf"))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(string(swanctl)).To(And(ContainSubstring("# CN=Agency CA, until "), ContainSubstring("id = fqdn:"+customerName)))
 		},
@@ -67,29 +67,29 @@ var _ = Describe("Certificates", func() {
 	)
 
 	DescribeTable("turn away",
-		func(other func() Pair, extra func(Pair) settings) {
+		func(other func() Pair, extra func(Pair) Settings) {
 			network := NewNetwork(NAT{})
 			certificate := other()
 			start(network, "2", extra(certificate))
 			customer := peer(network, 2, certificate)
 			Expect(customer.Try("--initiate", "--child", "pair-0", "--timeout", "3")).NotTo(Succeed())
 		},
-		Entry("a certificate of another name, though of the customer's CA", func() Pair { return agency.Issue(later, "other.agency-a.example") }, func(Pair) settings { return nil }),
-		Entry("a certificate of the name from another CA", func() Pair { return platform.Issue(later, customerName) }, func(Pair) settings { return nil }),
-		Entry("a certificate that has ended", func() Pair { return agency.Issue(time.Now().Add(-time.Minute), customerName) }, func(Pair) settings { return nil }),
-		Entry("a certificate that is revoked", func() Pair { return agency.Issue(later, customerName) }, func(p Pair) settings { return settings{"endpoint_crl": agency.Revoke(p)} }),
+		Entry("a certificate of another name, though of the customer's CA", func() Pair { return agency.Issue(later, "other.agency-a.example") }, func(Pair) Settings { return nil }),
+		Entry("a certificate of the name from another CA", func() Pair { return platform.Issue(later, customerName) }, func(Pair) Settings { return nil }),
+		Entry("a certificate that has ended", func() Pair { return agency.Issue(time.Now().Add(-time.Minute), customerName) }, func(Pair) Settings { return nil }),
+		Entry("a certificate that is revoked", func() Pair { return agency.Issue(later, customerName) }, func(p Pair) Settings { return Settings{"endpoint_crl": agency.Revoke(p)} }),
 	)
 
 	It("may be pinned instead of issued by a CA that is known", func() {
 		network := NewNetwork(NAT{})
 		pinned := agency.Issue(later, customerName)
-		gateway, _ := start(network, "2", settings{"endpoint_ca": pinned.Certificate})
+		gateway, _ := start(network, "2", Settings{"endpoint_ca": pinned.Certificate})
 		peer(network, 2, pinned).Swanctl("--initiate", "--child", "pair-0")
 		Expect(network.Reaches(Services[0])).To(BeTrue())
 
-		gateway.overrides["endpoint_ca"] = agency.Issue(later, customerName).Certificate
-		gateway.configure(gateway.overrides, settings{"private_key": own.PrivateKey})
-		Expect(gateway.do("reload").Out).To(gbytes.Say("changed agency-a-198-51-100-10-ikev2"))
+		gateway.Overrides["endpoint_ca"] = agency.Issue(later, customerName).Certificate
+		gateway.Configure(gateway.Overrides, Settings{"private_key": own.PrivateKey})
+		Expect(gateway.Do("reload").Out).To(gbytes.Say("changed agency-a-198-51-100-10-ikev2"))
 	})
 
 	It("can be revoked while the gateway runs: a tunnel that is up stays until it is authenticated again", func() {
@@ -99,9 +99,9 @@ var _ = Describe("Certificates", func() {
 		customer := peer(network, 2, certificate)
 		customer.Swanctl("--initiate", "--child", "pair-0")
 
-		gateway.overrides["endpoint_crl"] = agency.Revoke(certificate)
-		gateway.configure(gateway.overrides, settings{"private_key": own.PrivateKey})
-		Expect(gateway.do("reload").Out).To(gbytes.Say("no connection changed"))
+		gateway.Overrides["endpoint_crl"] = agency.Revoke(certificate)
+		gateway.Configure(gateway.Overrides, Settings{"private_key": own.PrivateKey})
+		Expect(gateway.Do("reload").Out).To(gbytes.Say("no connection changed"))
 		Expect(network.Reaches(Services[0])).To(BeTrue())
 		customer.Swanctl("--terminate", "--ike", "platform")
 		Expect(customer.Try("--initiate", "--child", "pair-0", "--timeout", "3")).NotTo(Succeed())
@@ -111,27 +111,27 @@ var _ = Describe("Certificates", func() {
 		network := Network{Gateway: Namespace("gw")}
 		expired := platform.Issue(time.Now().Add(-time.Minute), GatewayPublic)
 		for _, wrong := range []struct {
-			overrides, keys settings
+			overrides, keys Settings
 			want            string
 		}{
-			{settings{"certificate": platform.Issue(later, "198.18.0.1").Certificate}, settings{"private_key": own.PrivateKey},
+			{Settings{"certificate": platform.Issue(later, "198.18.0.1").Certificate}, Settings{"private_key": own.PrivateKey},
 				`certificate: CN=198.18.0.1 does not name the gateway's identity; generate it with alternative_names: \[203.0.113.10\]`},
-			{settings{}, settings{"private_key": agency.Issue(later, "x").PrivateKey}, "private_key: is not the private key of the certificate"},
-			{settings{}, settings{"private_key": own.PrivateKey, "psk_a": psk}, "psk_a: and certificate exclude each other"},
-			{settings{"endpoint_ca": "customer"}, settings{"private_key": own.PrivateKey}, "endpoint_ca: holds something else than PEM blocks of type CERTIFICATE"},
-			{settings{"endpoint_ca": nil}, settings{"private_key": own.PrivateKey}, "endpoint_ca: is missing"},
-			{settings{"endpoint_crl": platform.Revoke()}, settings{"private_key": own.PrivateKey}, "endpoint_crl: is signed by no certificate of endpoint_ca: its issuer is CN=Platform CA"},
-			{settings{"endpoints": []settings{{"address": Endpoint, "device": "strongswan", "id": "keyid:branch"}}}, settings{"private_key": own.PrivateKey}, "cannot be in a certificate"},
-			{settings{"certificate": expired.Certificate}, settings{"private_key": expired.PrivateKey}, "the gateway's certificate CN=203.0.113.10 ends on .* Regenerate the variable and deploy"},
+			{Settings{}, Settings{"private_key": agency.Issue(later, "x").PrivateKey}, "private_key: is not the private key of the certificate"},
+			{Settings{}, Settings{"private_key": own.PrivateKey, "psk_a": psk}, "psk_a: and certificate exclude each other"},
+			{Settings{"endpoint_ca": "customer"}, Settings{"private_key": own.PrivateKey}, "endpoint_ca: holds something else than PEM blocks of type CERTIFICATE"},
+			{Settings{"endpoint_ca": nil}, Settings{"private_key": own.PrivateKey}, "endpoint_ca: is missing"},
+			{Settings{"endpoint_crl": platform.Revoke()}, Settings{"private_key": own.PrivateKey}, "endpoint_crl: is signed by no certificate of endpoint_ca: its issuer is CN=Platform CA"},
+			{Settings{"endpoints": []Settings{{"address": Endpoint, "device": "strongswan", "id": "keyid:branch"}}}, Settings{"private_key": own.PrivateKey}, "cannot be in a certificate"},
+			{Settings{"certificate": expired.Certificate}, Settings{"private_key": expired.PrivateKey}, "the gateway's certificate CN=203.0.113.10 ends on .* Regenerate the variable and deploy"},
 		} {
-			overrides := settings{"certificate": own.Certificate, "endpoint_ca": agency.PEM,
-				"endpoints": []settings{{"address": Endpoint, "device": "strongswan", "id": customerName}}}
+			overrides := Settings{"certificate": own.Certificate, "endpoint_ca": agency.PEM,
+				"endpoints": []Settings{{"address": Endpoint, "device": "strongswan", "id": customerName}}}
 			for key, value := range wrong.overrides {
 				overrides[key] = value
 			}
-			v := newVM(network, overrides)
-			v.configure(overrides, wrong.keys)
-			check := v.do("check")
+			v := NewVM(network, overrides)
+			v.Configure(overrides, wrong.keys)
+			check := v.Do("check")
 			Expect(check).To(gexec.Exit(1), wrong.want)
 			Expect(string(check.Err.Contents())).To(And(MatchRegexp(wrong.want), Not(ContainSubstring("BEGIN"))))
 		}

@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,78 +19,7 @@ import (
 	"privnet/ipsec/vici"
 )
 
-const psk = "Zq3vT8mKx1LpR6wYb9NcJ4hGd7FsU2aEoI5tXkQyVrMnBzPu"
-
-// vm is what a gateway VM has: the job's files, its directories, and the commands.
-type vm struct {
-	network   Network
-	directory string
-	overrides settings
-}
-
-type settings map[string]any
-
-func newVM(network Network, overrides settings) vm {
-	GinkgoHelper()
-	v := vm{network, GinkgoT().TempDir(), overrides}
-	v.configure(overrides, settings{"psk_a": psk, "active_psk": "a"})
-	return v
-}
-
-func (v vm) configure(overrides, keys settings) {
-	GinkgoHelper()
-	config := settings{
-		"connection": settings{
-			"org": "agency-a", "segment": []string{"10.20.0.0/26"},
-			"private_networks": []string{"10.150.0.0/16", "172.30.8.0/22"},
-			"gateways":         []settings{{"address": GatewaySegment, "public_address": GatewayPublic}},
-			"endpoints":        []settings{{"address": Endpoint, "device": "strongswan"}},
-			"data_path":        "userland",
-		},
-		"addresses": []string{GatewaySegment},
-		"log_level": 1,
-	}
-	for key, value := range overrides {
-		if _, ofConnection := config["connection"].(settings)[key]; ofConnection {
-			config["connection"].(settings)[key] = value
-		} else {
-			config[key] = value
-		}
-	}
-	for name, content := range map[string]settings{"gateway.json": config, "psk.json": keys} {
-		data, err := json.MarshalIndent(content, "", "  ")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(os.WriteFile(v.path(name), data, 0o600)).To(Succeed())
-	}
-}
-
-func (v vm) path(name string) string { return filepath.Join(v.directory, name) }
-
-func (v vm) command(name string, flags ...string) *exec.Cmd {
-	arguments := append([]string{os.Args[0], name,
-		"--config", v.path("gateway.json"), "--psk", v.path("psk.json"),
-		"--data", v.path("data"), "--run", v.path("run"), "--strongswan", StrongSwan(),
-		"--status", v.path("view/status.json"), "--hung-after", "3s", "--view", v.path("view/vici.sock"), "--view-group", "0"}, flags...)
-	cmd := Command(v.network.Gateway, arguments...)
-	cmd.Env = append(os.Environ(), asGateway+"=1")
-	return cmd
-}
-
-// do runs a command to its end and returns the session.
-func (v vm) do(name string, flags ...string) *gexec.Session {
-	GinkgoHelper()
-	session := Start(v.command(name, flags...))
-	Eventually(session, "20s").Should(gexec.Exit())
-	return session
-}
-
-// run starts the gateway and waits until it is ready.
-func (v vm) run() *gexec.Session {
-	GinkgoHelper()
-	session := Start(v.command("run"))
-	Expect(v.do("ready", "--timeout", "10s")).To(gexec.Exit(0))
-	return session
-}
+const psk = PSK
 
 // customer is a customer's swanctl.conf with one child a pair, and one for both.
 func customer(version int, nat NAT, ike, esp string) string {
@@ -129,8 +57,8 @@ var _ = Describe("A gateway", func() {
 	DescribeTable("carries traffic on every pair after the customer initiated, and on none before",
 		func(version int, ike, policy string, nat NAT, ikeProposal, espProposal string) {
 			network := NewNetwork(nat)
-			gateway := newVM(network, settings{"ike": ike, "policy": policy})
-			session := gateway.run()
+			gateway := NewVM(network, Settings{"ike": ike, "policy": policy})
+			session := gateway.Run()
 			peer := StartCustomer(network, customer(version, nat, ikeProposal, espProposal))
 			for _, service := range Services {
 				Expect(network.Reaches(service)).To(BeFalse())
@@ -159,14 +87,14 @@ var _ = Describe("A gateway", func() {
 	Describe("with a tunnel that is up", func() {
 		var (
 			network Network
-			gateway vm
+			gateway VM
 			session *gexec.Session
 			peer    Customer
 		)
 		BeforeEach(func() {
 			network = NewNetwork(NAT{})
-			gateway = newVM(network, nil)
-			session = gateway.run()
+			gateway = NewVM(network, nil)
+			session = gateway.Run()
 			peer = StartCustomer(network, customer(2, NAT{}, modernIKE, modernESP))
 			for i := range Services {
 				peer.Swanctl("--initiate", "--child", fmt.Sprintf("pair-%d", i))
@@ -177,20 +105,20 @@ var _ = Describe("A gateway", func() {
 		It("keeps it over a reload that does not concern it", func() {
 			before := sas()
 			Expect(spis(before)).NotTo(BeEmpty())
-			Expect(gateway.do("reload").Out).To(gbytes.Say("no connection changed"))
+			Expect(gateway.Do("reload").Out).To(gbytes.Say("no connection changed"))
 
-			gateway.configure(settings{"endpoints": []settings{
+			gateway.Configure(Settings{"endpoints": []Settings{
 				{"address": Endpoint, "device": "strongswan"},
 				{"address": "198.51.100.20", "device": "paloalto"},
-			}}, settings{"psk_a": psk, "psk_b": strings.ToUpper(psk) + "b", "active_psk": "b"})
-			Expect(gateway.do("reload").Out).To(gbytes.Say("added agency-a-198-51-100-20-ikev2"))
+			}}, Settings{"psk_a": psk, "psk_b": strings.ToUpper(psk) + "b", "active_psk": "b"})
+			Expect(gateway.Do("reload").Out).To(gbytes.Say("added agency-a-198-51-100-20-ikev2"))
 			Expect(spis(sas())).To(Equal(spis(before)))
 			Expect(network.Reaches(Services[0])).To(BeTrue())
 		})
 
 		It("closes it on a reload that changes it, and takes the new one", func() {
-			gateway.configure(settings{"private_networks": []string{"10.150.0.0/16"}}, settings{"psk_a": psk, "active_psk": "a"})
-			Expect(gateway.do("reload").Out).To(gbytes.Say("changed agency-a-198-51-100-10-ikev2"))
+			gateway.Configure(Settings{"private_networks": []string{"10.150.0.0/16"}}, Settings{"psk_a": psk, "active_psk": "a"})
+			Expect(gateway.Do("reload").Out).To(gbytes.Say("changed agency-a-198-51-100-10-ikev2"))
 			Expect(network.Reaches(Services[1])).To(BeFalse())
 			peer.Swanctl("--initiate", "--child", "pair-0")
 			Expect(network.Reaches(Services[0])).To(BeTrue())
@@ -198,15 +126,15 @@ var _ = Describe("A gateway", func() {
 
 		It("keeps it when the new configuration is wrong", func() {
 			before := sas()
-			gateway.configure(settings{"policy": "default"}, settings{"psk_a": psk, "active_psk": "a"})
-			reload := gateway.do("reload")
+			gateway.Configure(Settings{"policy": "default"}, Settings{"psk_a": psk, "active_psk": "a"})
+			reload := gateway.Do("reload")
 			Expect(reload).To(gexec.Exit(1))
 			Expect(reload.Err).To(gbytes.Say(`policy: "default" must be one of compatible, modern, quantum-safe`))
 			Expect(spis(sas())).To(Equal(spis(before)))
 		})
 
 		It("closes it on drain and tells the customer", func() {
-			drain := gateway.do("drain")
+			drain := gateway.Do("drain")
 			Expect(drain).To(gexec.Exit(0))
 			Expect(string(drain.Out.Contents())).To(Equal("0\n"))
 			Expect(sas()).To(BeEmpty())
@@ -231,7 +159,7 @@ var _ = Describe("A gateway", func() {
   [ "$(cat /proc/$pid/comm)" = charon ] && kill -9 $pid; done; true`)
 			Eventually(session, "5s").Should(gexec.Exit(1))
 			Expect(session.Err).To(gbytes.Say("charon ended by itself: signal: killed"))
-			gateway.run()
+			gateway.Run()
 			peer.Swanctl("--terminate", "--ike", "platform", "--force")
 			peer.Swanctl("--initiate", "--child", "pair-0")
 			Expect(network.Reaches(Services[0])).To(BeTrue())
@@ -246,7 +174,7 @@ var _ = Describe("A gateway", func() {
 		It("shows it to the prober", func(ctx context.Context) {
 			looking, stop := context.WithCancel(ctx)
 			defer stop()
-			vici.Watch(looking, gateway.path("view/vici.sock"), time.Second, func(update vici.Update) {
+			vici.Watch(looking, gateway.Path("view/vici.sock"), time.Second, func(update vici.Update) {
 				defer stop()
 				Expect(update.Err).NotTo(HaveOccurred())
 				Expect(update.SAs).To(HaveLen(1))
@@ -255,15 +183,15 @@ var _ = Describe("A gateway", func() {
 		})
 
 		It("shows its keys to nobody but root", func() {
-			Expect(filepath.Walk(gateway.path("data"), func(path string, info os.FileInfo, err error) error {
+			Expect(filepath.Walk(gateway.Path("data"), func(path string, info os.FileInfo, err error) error {
 				Expect(err).NotTo(HaveOccurred())
 				Expect(info.Mode().Perm()&0o007).To(BeZero(), path)
 				return nil
 			})).To(Succeed())
-			info, err := os.Stat(gateway.path("data/swanctl/secrets.conf"))
+			info, err := os.Stat(gateway.Path("data/swanctl/secrets.conf"))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(info.Mode().Perm()).To(Equal(os.FileMode(0o600)))
-			swanctl, err := os.ReadFile(gateway.path("data/swanctl/swanctl.conf"))
+			swanctl, err := os.ReadFile(gateway.Path("data/swanctl/swanctl.conf"))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(string(swanctl)).NotTo(ContainSubstring("secret ="))
 		})
@@ -271,7 +199,7 @@ var _ = Describe("A gateway", func() {
 
 	It("serves a customer that asks for all pairs in one child", func() {
 		network := NewNetwork(NAT{})
-		newVM(network, nil).run()
+		NewVM(network, nil).Run()
 		peer := StartCustomer(network, customer(2, NAT{}, modernIKE, modernESP))
 		peer.Swanctl("--initiate", "--child", "both")
 		for _, service := range Services {
@@ -283,8 +211,8 @@ var _ = Describe("A gateway", func() {
 		func(version int, ike, id, spelled string) {
 			nat := NAT{Customer: true}
 			network := NewNetwork(nat)
-			newVM(network, settings{"ike": ike, "policy": "compatible",
-				"endpoints": []settings{{"address": Endpoint, "device": "meraki", "id": id}}}).run()
+			NewVM(network, Settings{"ike": ike, "policy": "compatible",
+				"endpoints": []Settings{{"address": Endpoint, "device": "meraki", "id": id}}}).Run()
 			configuration := customer(version, nat, compatibleIKE, compatibleESP)
 			peer := StartCustomer(network, strings.Replace(configuration, "id = "+Endpoint, "id = "+spelled, 1))
 			peer.Swanctl("--initiate", "--child", "pair-0")
@@ -298,7 +226,7 @@ var _ = Describe("A gateway", func() {
 
 	It("turns away a customer with another key", func() {
 		network := NewNetwork(NAT{})
-		session := newVM(network, nil).run()
+		session := NewVM(network, nil).Run()
 		peer := StartCustomer(network, strings.Replace(customer(2, NAT{}, modernIKE, modernESP), psk, strings.ToUpper(psk), 1))
 		Expect(peer.Try("--initiate", "--child", "pair-0")).NotTo(Succeed())
 		Eventually(session.Out).Should(gbytes.Say("tried 1 shared key for .* but MAC mismatched"))
@@ -306,22 +234,22 @@ var _ = Describe("A gateway", func() {
 
 	It("drops with the kernel's data path what no tunnel takes, from the start", func() {
 		network := Network{Gateway: Namespace("gw")}
-		newVM(network, settings{"data_path": "kernel"}).run()
+		NewVM(network, Settings{"data_path": "kernel"}).Run()
 		Expect(network.Exec(network.Gateway, "ip", "xfrm", "policy")).To(ContainSubstring("dst 10.150.0.0/16 \n\tdir fwd action block"))
 	})
 
 	It("takes a new log level on a reload", func() {
-		gateway := newVM(Network{Gateway: Namespace("gw")}, nil)
-		session := gateway.run()
-		gateway.configure(settings{"log_level": 2}, settings{"psk_a": psk, "active_psk": "a"})
-		Expect(gateway.do("reload")).To(gexec.Exit(0))
-		gateway.do("ready")
+		gateway := NewVM(Network{Gateway: Namespace("gw")}, nil)
+		session := gateway.Run()
+		gateway.Configure(Settings{"log_level": 2}, Settings{"psk_a": psk, "active_psk": "a"})
+		Expect(gateway.Do("reload")).To(gexec.Exit(0))
+		gateway.Do("ready")
 		Eventually(session.Out).Should(gbytes.Say(`"charon_level":2`))
 	})
 
 	It("negotiates ML-KEM with a peer of its own version", func() {
 		network := NewNetwork(NAT{})
-		newVM(network, settings{"policy": "quantum-safe"}).run()
+		NewVM(network, Settings{"policy": "quantum-safe"}).Run()
 		peer := StartReleaseCustomer(network, customer(2, NAT{},
 			"aes256gcm16-prfsha384-ecp384-ke1_mlkem768", "aes256gcm16-ecp384-ke1_mlkem768"))
 		peer.Swanctl("--initiate", "--child", "pair-0")
@@ -332,8 +260,8 @@ var _ = Describe("A gateway", func() {
 	DescribeTable("needs no cryptography but OpenSSL's, which FIPS asks for",
 		func(version int, ike, ikeProposal, espProposal string) {
 			network := NewNetwork(NAT{})
-			newVM(network, settings{"ike": ike, "policy": "compatible"}).run()
-			peer := StartReleaseCustomer(network, customer(version, NAT{}, ikeProposal, espProposal), "random", "nonce", "openssl")
+			NewVM(network, Settings{"ike": ike, "policy": "compatible"}).Run()
+			peer := StartOpenSSLCustomer(network, customer(version, NAT{}, ikeProposal, espProposal))
 			peer.Swanctl("--initiate", "--child", "pair-0")
 			Expect(network.Reaches(Services[0])).To(BeTrue())
 		},
@@ -345,19 +273,19 @@ var _ = Describe("A gateway", func() {
 		if exec.Command("openssl", "list", "-providers", "-provider", "fips").Run() == nil {
 			Skip("this machine's OpenSSL has a FIPS provider")
 		}
-		gateway := newVM(Network{Gateway: Namespace("gw")}, settings{"fips": true})
+		gateway := NewVM(Network{Gateway: Namespace("gw")}, Settings{"fips": true})
 		for _, command := range []string{"check", "run"} {
-			session := gateway.do(command)
+			session := gateway.Do(command)
 			Expect(session).To(gexec.Exit(1))
 			Expect(session.Err).To(gbytes.Say("fips: true needs OpenSSL's FIPS provider"))
 		}
 	})
 
 	It("refuses a wrong configuration before anything is started, with everything that is wrong", func() {
-		gateway := newVM(Network{Gateway: Namespace("gw")}, settings{"ike": "3", "addresses": []string{"10.20.0.9"}})
-		gateway.configure(settings{"ike": "3", "addresses": []string{"10.20.0.9"}}, settings{"psk_a": "changeme", "active_psk": "a"})
+		gateway := NewVM(Network{Gateway: Namespace("gw")}, Settings{"ike": "3", "addresses": []string{"10.20.0.9"}})
+		gateway.Configure(Settings{"ike": "3", "addresses": []string{"10.20.0.9"}}, Settings{"psk_a": "changeme", "active_psk": "a"})
 		for _, command := range []string{"check", "run"} {
-			session := gateway.do(command)
+			session := gateway.Do(command)
 			Expect(session).To(gexec.Exit(1))
 			Expect(string(session.Err.Contents())).To(And(
 				ContainSubstring(`ike: "3" must be one of 1, 2, auto`),
@@ -366,27 +294,27 @@ var _ = Describe("A gateway", func() {
 				Not(ContainSubstring("changeme")),
 			))
 		}
-		Expect(gateway.path("data")).NotTo(BeADirectory())
+		Expect(gateway.Path("data")).NotTo(BeADirectory())
 	})
 
 	It("is not ready without charon, and says so", func() {
-		session := newVM(Network{Gateway: Namespace("gw")}, nil).do("ready", "--timeout", "300ms")
+		session := NewVM(Network{Gateway: Namespace("gw")}, nil).Do("ready", "--timeout", "300ms")
 		Expect(session).To(gexec.Exit(1))
 		Expect(session.Err).To(gbytes.Say("the gateway is not ready: connecting to charon"))
 	})
 
 	It("has nothing to drain without charon", func() {
-		session := newVM(Network{Gateway: Namespace("gw")}, nil).do("drain")
+		session := NewVM(Network{Gateway: Namespace("gw")}, nil).Do("drain")
 		Expect(session).To(gexec.Exit(0))
 		Expect(string(session.Out.Contents())).To(Equal("0\n"))
 	})
 
 	It("explains itself, and exits with 2 on wrong usage", func() {
-		gateway := newVM(Network{Gateway: Namespace("gw")}, nil)
-		Expect(gateway.do("check").Out).To(gbytes.Say("org agency-a: gateway 203.0.113.10"))
-		Expect(gateway.do("check", "--help").Out).To(gbytes.Say("start nothing"))
-		Expect(gateway.do("check", "--bogus")).To(gexec.Exit(2))
-		Expect(gateway.do("bogus")).To(gexec.Exit(2))
+		gateway := NewVM(Network{Gateway: Namespace("gw")}, nil)
+		Expect(gateway.Do("check").Out).To(gbytes.Say("org agency-a: gateway 203.0.113.10"))
+		Expect(gateway.Do("check", "--help").Out).To(gbytes.Say("start nothing"))
+		Expect(gateway.Do("check", "--bogus")).To(gexec.Exit(2))
+		Expect(gateway.Do("bogus")).To(gexec.Exit(2))
 	})
 })
 

@@ -18,18 +18,18 @@ import (
 var nextPSK = strings.ToUpper(psk) + "b"
 
 // status is what the gateway says of itself.
-func (v vm) status() gateway.Status {
+func statusOf(v VM) gateway.Status {
 	GinkgoHelper()
-	data, err := os.ReadFile(v.path("view/status.json"))
+	data, err := os.ReadFile(v.Path("view/status.json"))
 	Expect(err).NotTo(HaveOccurred())
 	var status gateway.Status
 	Expect(json.Unmarshal(data, &status)).To(Succeed())
 	return status
 }
 
-func (v vm) pskInUse() string {
+func pskInUse(v VM) string {
 	GinkgoHelper()
-	return string(v.status().PSKs[0].InUse)
+	return string(statusOf(v).PSKs[0].InUse)
 }
 
 // connect initiates until it succeeds, as a device does that tries again and again.
@@ -42,12 +42,12 @@ func connect(peer Customer) {
 }
 
 var _ = Describe("Two pre-shared keys", func() {
-	start := func(version int, keys settings) (Network, vm, *gexec.Session, Customer) {
+	start := func(version int, keys Settings) (Network, VM, *gexec.Session, Customer) {
 		GinkgoHelper()
 		network := NewNetwork(NAT{})
-		v := newVM(network, settings{"ike": []string{"", "1", "2"}[version], "policy": "compatible"})
-		v.configure(v.overrides, keys)
-		session := v.run()
+		v := NewVM(network, Settings{"ike": []string{"", "1", "2"}[version], "policy": "compatible"})
+		v.Configure(v.Overrides, keys)
+		session := v.Run()
 		return network, v, session, StartCustomer(network, customer(version, NAT{}, compatibleIKE, compatibleESP))
 	}
 
@@ -55,9 +55,9 @@ var _ = Describe("Two pre-shared keys", func() {
 		name := []string{"", "IKEv1", "IKEv2"}[version]
 
 		It("let the customer change first: "+name, func() {
-			network, gateway, session, peer := start(version, settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "a"})
+			network, gateway, session, peer := start(version, Settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "a"})
 			connect(peer)
-			Expect(gateway.pskInUse()).To(Equal("a"))
+			Expect(pskInUse(gateway)).To(Equal("a"))
 
 			peer.Configure(strings.Replace(customer(version, NAT{}, compatibleIKE, compatibleESP), psk, nextPSK, 1))
 			before := peer.Swanctl("--list-sas")
@@ -66,65 +66,65 @@ var _ = Describe("Two pre-shared keys", func() {
 
 			connect(peer)
 			Expect(network.Reaches(Services[0])).To(BeTrue())
-			Expect(gateway.pskInUse()).To(Equal("b"))
+			Expect(pskInUse(gateway)).To(Equal("b"))
 			Expect(session.Out).To(gbytes.Say("does not have the pre-shared key in use: trying the other one"))
 
 			By("and the key that it moved to is the first after a restart")
 			session.Terminate().Wait("10s")
-			gateway.run()
-			Expect(gateway.pskInUse()).To(Equal("b"))
+			gateway.Run()
+			Expect(pskInUse(gateway)).To(Equal("b"))
 			Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "3")).To(Succeed())
 			Expect(string(session.Out.Contents())).NotTo(Or(ContainSubstring(psk), ContainSubstring(nextPSK)))
 		})
 
 		It("let the gateway change first, without touching the tunnel that is up: "+name, func() {
-			network, gateway, _, peer := start(version, settings{"psk_a": psk, "active_psk": "a"})
+			network, gateway, _, peer := start(version, Settings{"psk_a": psk, "active_psk": "a"})
 			connect(peer)
 			before := spis(peer.Swanctl("--list-sas"))
-			gateway.configure(gateway.overrides, settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "b"})
-			Expect(gateway.do("reload")).To(gexec.Exit(0))
-			Expect(gateway.pskInUse()).To(Equal("b"))
+			gateway.Configure(gateway.Overrides, Settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "b"})
+			Expect(gateway.Do("reload")).To(gexec.Exit(0))
+			Expect(pskInUse(gateway)).To(Equal("b"))
 			Expect(spis(peer.Swanctl("--list-sas"))).To(Equal(before))
 			Expect(network.Reaches(Services[0])).To(BeTrue())
 
 			By("and the customer that still has the old key comes back with it")
 			connect(peer)
-			Expect(gateway.pskInUse()).To(Equal("a"))
+			Expect(pskInUse(gateway)).To(Equal("a"))
 			Expect(network.Reaches(Services[0])).To(BeTrue())
 
 			By("until the operator takes the old key away")
-			gateway.configure(gateway.overrides, settings{"psk_b": nextPSK, "active_psk": "b"})
-			Expect(gateway.do("reload")).To(gexec.Exit(0))
+			gateway.Configure(gateway.Overrides, Settings{"psk_b": nextPSK, "active_psk": "b"})
+			Expect(gateway.Do("reload")).To(gexec.Exit(0))
 			Expect(peer.Try("--terminate", "--ike", "platform", "--force", "--timeout", "1")).To(Succeed())
 			Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "2")).NotTo(Succeed())
-			Expect(gateway.pskInUse()).To(Equal("b"))
+			Expect(pskInUse(gateway)).To(Equal("b"))
 		})
 	}
 
 	It("are both taken only until the overlap ends", func() {
 		until := time.Now().Add(8 * time.Second)
-		_, gateway, session, peer := start(2, settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "a", "psk_overlap_until": until.Format(time.RFC3339Nano)})
+		_, gateway, session, peer := start(2, Settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "a", "psk_overlap_until": until.Format(time.RFC3339Nano)})
 		peer.Configure(strings.Replace(customer(2, NAT{}, compatibleIKE, compatibleESP), psk, nextPSK, 1))
 		connect(peer)
-		Expect(gateway.status().PSKs).To(ConsistOf(And(HaveField("InUse", BeEquivalentTo("b")), HaveField("Until", HaveValue(BeTemporally("~", until, time.Second))), HaveField("Swaps", 1))))
+		Expect(statusOf(gateway).PSKs).To(ConsistOf(And(HaveField("InUse", BeEquivalentTo("b")), HaveField("Until", HaveValue(BeTemporally("~", until, time.Second))), HaveField("Swaps", 1))))
 		Eventually(session.Out, "15s").Should(gbytes.Say("the overlap of two pre-shared keys is over"))
-		Expect(gateway.pskInUse()).To(Equal("a"))
+		Expect(pskInUse(gateway)).To(Equal("a"))
 		Expect(spis(peer.Swanctl("--list-sas"))).NotTo(BeEmpty(), "the tunnel that is up stays")
 		Expect(peer.Try("--terminate", "--ike", "platform", "--force", "--timeout", "1")).To(Succeed())
 		Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "2")).NotTo(Succeed())
-		Expect(gateway.pskInUse()).To(Equal("a"))
+		Expect(pskInUse(gateway)).To(Equal("a"))
 	})
 
 	It("are not swapped for anyone but the endpoint", func() {
 		network := NewNetwork(NAT{})
 		// The same customer, declared at another address: charon finds it no connection.
-		v := newVM(network, settings{"endpoints": []settings{{"address": "198.51.100.77", "device": "strongswan", "id": Endpoint}}})
-		v.configure(v.overrides, settings{"psk_a": nextPSK, "psk_b": psk, "active_psk": "a"})
-		v.run()
+		v := NewVM(network, Settings{"endpoints": []Settings{{"address": "198.51.100.77", "device": "strongswan", "id": Endpoint}}})
+		v.Configure(v.Overrides, Settings{"psk_a": nextPSK, "psk_b": psk, "active_psk": "a"})
+		v.Run()
 		peer := StartCustomer(network, customer(2, NAT{}, modernIKE, modernESP))
 		for range 2 {
 			Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "2")).NotTo(Succeed())
 		}
-		Expect(v.status().PSKs).To(ConsistOf(And(HaveField("InUse", BeEquivalentTo("a")), HaveField("Swaps", 0))))
+		Expect(statusOf(v).PSKs).To(ConsistOf(And(HaveField("InUse", BeEquivalentTo("a")), HaveField("Swaps", 0))))
 	})
 })

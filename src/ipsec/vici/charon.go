@@ -37,6 +37,9 @@ func (c *Charon) Version(ctx context.Context) (string, error) {
 	return version, nil
 }
 
+// SAs are all IKE_SAs.
+func (c *Charon) SAs(ctx context.Context) ([]SA, error) { return ListSAs(ctx, c.session) }
+
 // Plugins are the names of the plugins that charon loaded, without charon itself, which it lists too.
 func (c *Charon) Plugins(ctx context.Context) ([]string, error) {
 	reply, err := c.call(ctx, "stats", nil)
