@@ -47,6 +47,7 @@ require (
 	github.com/cloudfoundry/bosh-s3cli v0.0.382 // indirect
 	github.com/cloudfoundry/bosh-utils v0.0.555 // indirect
 	github.com/cloudfoundry/config-server v0.1.256 // indirect
+	github.com/cloudfoundry/go-cfclient/v3 v3.0.0-alpha.15 // indirect
 	github.com/cloudfoundry/go-socks5 v0.0.0-20250423223041-4ad5fea42851 // indirect
 	github.com/cloudfoundry/socks5-proxy v0.2.157 // indirect
 	github.com/cncf/xds/go v0.0.0-20250501225837-2ac532fd4443 // indirect

@@ -12,7 +12,7 @@ import (
 
 // vars are values for all that the ops-files and the gateway's manifest ask for.
 var vars = map[string]any{
-	"org": "agency-a", "azs": []any{"z1"}, "vm_type": "minimal",
+	"org": "agency-a", "cf_org": "Agency A", "azs": []any{"z1"}, "vm_type": "minimal",
 	"network": "private-network-agency-a", "segment": []any{"10.20.0.0/26"},
 	"gateway_address": "10.20.0.4", "gateway_public_address": "203.0.113.10", "public_network": "public",
 	"private_networks": []any{"10.150.0.0/16"}, "endpoint_address": "198.51.100.10", "endpoint_device": "paloalto",
@@ -29,7 +29,7 @@ var (
 		"vpn-gateway-ikev1.yml", "vpn-gateway-userland-data-path.yml", "vpn-gateway-path-mtu.yml",
 		"vpn-gateway-routing-iaas.yml", "vpn-gateway-next-psk.yml", "vpn-gateway-public-nic.yml", "vpn-gateway-fips.yml", "use-final-release.yml",
 	}
-	forCF       = []string{"guard-shared-cells.yml", "use-final-release.yml"}
+	forCF       = []string{"add-org-isolation.yml", "guard-shared-cells.yml", "use-final-release.yml"}
 	alternative = []string{"vpn-gateway-vip.yml", "use-latest-release.yml", "vpn-gateway-certificate.yml", "vpn-gateway-waiver.yml"}
 )
 

@@ -92,6 +92,7 @@ var places = map[string]place{
 	"private-dns":                 {job: "private-dns", address: cellAddress},
 	"tunnel-prober/gateway":       {job: "tunnel-prober", changes: map[string]any{"role": "gateway"}, address: gatewayAddress, linked: true},
 	"tunnel-prober/cell":          {job: "tunnel-prober", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},
+	"org-isolation":               {job: "org-isolation", changes: map[string]any{"api_ca_certificate": nil, "client_secret": clientSecret}, address: "10.0.16.10", linked: true},
 }
 
 const (
@@ -99,6 +100,7 @@ const (
 	cellAddress    = "10.20.0.16"
 	goodKey        = "a.key.of.more.than.32.characters.A"
 	otherKey       = "a.key.of.more.than.32.characters.B"
+	clientSecret   = "the secret of a UAA client"
 )
 
 // render renders the job of a place, next to a gateway whose properties are the examples but for changes.
