@@ -51,7 +51,7 @@ var _ = Describe("The hand-off page", func() {
 
 	It("names the customer's DNS servers that apps will ask, and the keys that devices misread", func() {
 		f := facts("paloalto")
-		Expect(page(f)).To(And(Not(ContainSubstring("port 53")), ContainSubstring("starts\nwith 0x or 0s")))
+		Expect(page(f)).To(And(Not(ContainSubstring("port 53")), ContainSubstring("starts\nwith 0x, 0s or 0t")))
 		f.DNS = []connection.Domain{{Domain: "corp.example", Servers: []netip.Addr{netip.MustParseAddr("10.150.0.53")}}}
 		Expect(page(f)).To(ContainSubstring("Let 10.20.0.0/26 ask 10.150.0.53 on port 53 (UDP and TCP): apps find names under `corp.example` there."))
 	})

@@ -40,7 +40,8 @@ func CheckRequest(v document.Value, p platform.Platform) {
 // share a route table, only one of them can have a private network. others are the private networks of all
 // orgs, by name; the org's own entry is passed over.
 func CheckRoutes(v document.Value, p platform.Platform, own connection.Request, others map[string][]netip.Prefix) {
-	if p.Routing != connection.RoutingIaaS || p.IaaS != platform.AWS {
+	// Azure's tables are the segment's own, GCP's routes are for the org's own network tag.
+	if p.Routing != connection.RoutingIaaS || p.IaaS == platform.Azure || p.IaaS == platform.GCP {
 		return
 	}
 	var overlapping []string
@@ -53,8 +54,8 @@ func CheckRoutes(v document.Value, p platform.Platform, own connection.Request, 
 	for _, other := range overlapping {
 		mine, theirs, _ := connection.Overlap(own.PrivateNetworks, others[other])
 		for _, pool := range p.Pools {
-			if table := pool.For(own.Name).RouteTable; table == pool.For(other).RouteTable {
-				v.Get("private_networks").Problem("%s overlaps %s of %s, and both orgs use the route table %s; give each org its own, with {org} in the platform file's route_table",
+			if table := pool.TableFor(own.Name); table == pool.TableFor(other) {
+				v.Get("private_networks").Problem("%s overlaps %s of %s, and both orgs use the route table %q; give each org its own, with {org} in the platform file's route_table",
 					mine, theirs, other, table)
 				break
 			}

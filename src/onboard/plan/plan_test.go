@@ -246,13 +246,24 @@ private_networks:
 		Entry("flows that hold port 53 do", `{dns: [{domain: a.example}], allow: [{protocol: udp, ports: "50-60"}, {protocol: tcp}]}`, ""),
 	)
 
-	It("must not overlap another org's networks in a route table that both use", func() {
-		doc, err := document.Parse("request.yml", []byte("private_networks: [10.150.0.0/16]\n"))
-		Expect(err).NotTo(HaveOccurred())
-		p := platform.Platform{IaaS: platform.AWS, Routing: connection.RoutingIaaS, Pools: []platform.Pool{{AZ: "z1", RouteTable: "rtb-1"}}}
-		networks := []netip.Prefix{netip.MustParsePrefix("10.150.0.0/16")}
-		own := connection.Request{Name: "b", PrivateNetworks: networks}
-		plan.CheckRoutes(doc.Root(), p, own, map[string][]netip.Prefix{"a": networks})
-		Expect(doc.Err()).To(MatchError(ContainSubstring("both orgs use the route table rtb-1")))
-	})
+	DescribeTable("overlaps another org's networks",
+		func(iaas platform.IaaS, table string, refused bool) {
+			doc, err := document.Parse("request.yml", []byte("private_networks: [10.150.0.0/16]\n"))
+			Expect(err).NotTo(HaveOccurred())
+			p := platform.Platform{IaaS: iaas, Routing: connection.RoutingIaaS, Pools: []platform.Pool{{AZ: "z1", RouteTable: table}}}
+			networks := []netip.Prefix{netip.MustParsePrefix("10.150.0.0/16")}
+			own := connection.Request{Name: "b", PrivateNetworks: networks}
+			plan.CheckRoutes(doc.Root(), p, own, map[string][]netip.Prefix{"a": networks, "b": networks})
+			if refused {
+				Expect(doc.Err()).To(MatchError(ContainSubstring(fmt.Sprintf("10.150.0.0/16 of a, and both orgs use the route table %q", table))))
+			} else {
+				Expect(doc.Err()).NotTo(HaveOccurred())
+			}
+		},
+		Entry("in a route table that both use", platform.AWS, "rtb-1", true),
+		Entry("each with its own", platform.AWS, "rtb-{org}", false),
+		Entry("in the only router", platform.OpenStack, "", true),
+		Entry("on Azure, where each segment has its table", platform.Azure, "", false),
+		Entry("on GCP, where routes are for a network tag", platform.GCP, "", false),
+	)
 })

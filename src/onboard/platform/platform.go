@@ -82,7 +82,8 @@ type Pool struct {
 	AZ   string
 	CIDR netip.Prefix
 	DNS  []netip.Addr
-	// RouteTable is the IaaS's route table that the segment's subnet uses; for routing by the IaaS.
+	// RouteTable is the IaaS's route table (or router) that the segment's subnet uses; for routing by the
+	// IaaS. It is empty if the platform has one only.
 	RouteTable string
 	// CloudProperties are the subnet's in the cloud-config.
 	CloudProperties map[string]any
@@ -94,11 +95,16 @@ type Pool struct {
 // names, because most IaaSes need a subnet for each segment.
 func (p Pool) For(org string) Pool {
 	names := strings.NewReplacer("{org}", org, "{az}", p.AZ)
-	p.RouteTable = names.Replace(p.RouteTable)
+	p.RouteTable = p.TableFor(org)
 	if p.CloudProperties != nil {
 		p.CloudProperties = expand(p.CloudProperties, names).(map[string]any)
 	}
 	return p
+}
+
+// TableFor is the route table of one org.
+func (p Pool) TableFor(org string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(p.RouteTable, "{org}", org), "{az}", p.AZ)
 }
 
 func expand(value any, names *strings.Replacer) any {
