@@ -1,0 +1,73 @@
+package verify
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"privnet/connection"
+	"privnet/document"
+	"privnet/egress"
+	"privnet/verify/space"
+)
+
+// checkPlatform checks what concerns every org at once.
+func (w *world) checkPlatform() ([]Finding, error) {
+	o := orgCheck{world: w}
+	var failed error
+	for _, vm := range w.Deployment.Shared {
+		h, err := readHost(vm)
+		failed = document.Join(failed, err)
+		if err == nil {
+			o.checkGuard(h)
+		}
+	}
+	known := map[string]bool{}
+	for _, e := range w.Entries {
+		known[e.Plan.Names().Link] = true
+	}
+	for _, g := range w.Deployment.Groups {
+		if (g.IsGateway || g.RunsApps) && g.Link != "" && !known[g.Link] {
+			o.find(strangers, "the group %s has the link %s, and no org of the ledger has that", g.Name, g.Link)
+		}
+		for _, n := range g.Networks {
+			i := slices.IndexFunc(n.Addresses, w.space.Contains)
+			if i >= 0 && !known[n.Name] {
+				o.find(strangers, "the group %s has %s in the network %s, an address of %s", g.Name, n.Addresses[i], n.Name, w.owner(n.Addresses[i]))
+			}
+		}
+	}
+	return o.findings, failed
+}
+
+// checkGuard asks what passes a shared cell on its way to the segments.
+func (o *orgCheck) checkGuard(c host) {
+	segments := connection.Set(slices.Concat(o.Platform.Prefixes(), o.space.Prefixes())...).Prefixes()
+	answers := append(space.Everything().Within(space.Flow, space.One(space.Reply)), icmpErrors()...)
+	enter := func(passed space.Region) space.Region {
+		return passed.Within(space.Destination, ranges(segments)...).Minus(answers)
+	}
+	hint := ""
+	if c.Group.Role == "" {
+		hint = fmt.Sprintf(": the group %s has no guard; render it with --shared-cell-guard and deploy with that ops-file", c.Group.Name)
+	}
+	o.counter(guard, c, forward, enter(c.forwarded()), "an app on a shared cell sends a packet into a segment%s", hint)
+	var ports space.Region
+	for _, p := range egress.PlatformPorts {
+		one := connection.PortRange{First: p.Port, Last: p.Port}
+		ports = append(ports, flow([]connection.Flow{{Protocol: p.Protocol, Ports: []connection.PortRange{one}}}, space.Port)...)
+	}
+	o.counter(guard, c, send, enter(c.sent()).Minus(ports), "a shared cell itself sends a packet into a segment that is none of the platform's%s", hint)
+}
+
+// owner says whose an address is.
+func (w *world) owner(a netip.Addr) string {
+	for _, list := range [][]claim{w.segments, w.forbidden} {
+		for _, c := range list {
+			if c.prefix.Contains(a) {
+				return c.owner
+			}
+		}
+	}
+	return "nobody that we know"
+}
