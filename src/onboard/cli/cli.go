@@ -32,6 +32,7 @@ const long = `privnet turns a customer's request for a private network into what
   privnet render --org NAME          writes ops-file, cloud-config, firewall table and hand-off
   privnet diff   --org NAME          shows what render would change
   privnet list                       shows what each org holds
+  privnet verify                     proves that no org reaches another's private network
 
 After it:
   bosh update-config --type=cloud --name=private-network-ORG rendered/ORG/cloud-config.yml
@@ -48,7 +49,7 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("say what to do: new, plan, render, diff or list; see privnet --help")}
+			return usageError{errors.New("say what to do: new, plan, render, diff, list or verify; see privnet --help")}
 		},
 		Args: cobra.NoArgs,
 	}
@@ -59,7 +60,7 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w. See %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newCommand(), planCommand(), renderCommand(), diffCommand(), listCommand())
+	root.AddCommand(newCommand(), planCommand(), renderCommand(), diffCommand(), listCommand(), verifyCommand())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(cobra.NoArgs)
 	}

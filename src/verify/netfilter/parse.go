@@ -32,26 +32,31 @@ func Parse(text string) (Table, error) {
 			}
 		}
 	}
-	for _, name := range builtIn {
-		if err := t.checkLoops(name, nil); err != nil {
+	seen := map[string]bool{}
+	for name := range t.chains {
+		if err := t.checkLoops(name, nil, seen); err != nil {
 			return Table{}, err
 		}
 	}
 	return t, nil
 }
 
-// checkLoops refuses what the kernel refuses, too.
-func (t Table) checkLoops(name string, above []string) error {
+// checkLoops refuses what the kernel refuses, too. A chain that was seen needs no second look.
+func (t Table) checkLoops(name string, above []string, seen map[string]bool) error {
 	if slices.Contains(above, name) {
 		return fmt.Errorf("chain %s leads to itself", name)
 	}
+	if seen[name] {
+		return nil
+	}
 	for _, r := range t.chains[name].rules {
 		if r.kind == jump || r.kind == leave {
-			if err := t.checkLoops(r.target, append(above, name)); err != nil {
+			if err := t.checkLoops(r.target, append(above, name), seen); err != nil {
 				return err
 			}
 		}
 	}
+	seen[name] = true
 	return nil
 }
 
