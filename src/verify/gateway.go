@@ -47,10 +47,11 @@ func (o *orgCheck) checkGateway(g host) {
 // checkOwn asks what the gateway itself sends and takes.
 func (o *orgCheck) checkOwn(g host, came, leaves space.Dimension) {
 	private, endpoints := o.entry.Request.PrivateNetworks, hosts(o.deployed.Endpoints)
-	sent := g.sent().Within(space.Destination, ranges(private)...)
+	sent := g.sent().Minus(tunnelTraffic(space.Destination, endpoints, space.SourcePort))
 	inside := between(o.entry.Plan.CIDRs(), private).Within(leaves, space.One(space.Yes))
-	o.counter(own, g, send, sent.Minus(inside).Minus(tunnelTraffic(space.Destination, endpoints, space.SourcePort)),
-		"the gateway itself sends a packet to a private network past the tunnel")
+	o.counter(own, g, send, sent.Within(space.Destination, ranges(private)...).Minus(inside),
+		"the gateway itself sends a packet to a private network that is not from the segment and through the tunnel")
+	o.counter(own, g, send, sent.Within(space.Source, ranges(private)...), "the gateway itself sends a packet in the name of a private network")
 
 	received := g.received()
 	answers := space.Everything().Within(came, space.One(space.Yes))
@@ -147,16 +148,18 @@ func (o *orgCheck) checkCell(c host) {
 		route = route.Within(space.Realm, space.One(uint32(egress.Realm)))
 		o.checkRoutes(c)
 	}
+	forwarded, sent := c.forwarded(), c.sent()
+	o.counter(cells, c, send, sent.Within(space.Source, all...), "a cell itself sends a packet in the name of a private network")
 	for _, way := range []struct {
 		hooks  []string
 		passed space.Region
 		who    string
-	}{{forward, c.forwarded(), "an app on a cell"}, {send, c.sent(), "a cell itself"}} {
+	}{{forward, forwarded, "an app on a cell"}, {send, sent, "a cell itself"}} {
 		to := way.passed.Within(space.Destination, all...)
 		o.counter(cells, c, way.hooks, to.Minus(route), way.who+" sends a packet to a private network by a route that is not the one to the gateway")
 		o.counter(flows, c, way.hooks, to.Minus(outgoing(o.deployed)), way.who+" sends a packet to a private network that the connection does not allow")
 	}
-	from := append(c.forwarded(), c.received()...).Within(space.Source, all...)
+	from := append(forwarded, c.received()...).Within(space.Source, all...)
 	o.counter(flows, c, forward, from.Minus(incoming(o.deployed)), "a cell takes a packet from a private network that is no answer and not declared as inbound")
 	o.counter(ipv6, c, forward6, c.ipv6.Passes("POSTROUTING", c.ipv6.Passes("FORWARD", space.Everything())), "a cell forwards IPv6")
 }

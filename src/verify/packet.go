@@ -29,6 +29,9 @@ var (
 	forward6 = []string{"FORWARD", "POSTROUTING", "IPv6"}
 )
 
+// dropped is what is said at the end of a way that ends.
+const dropped = "drops it"
+
 // counter records a finding with a packet out of the set, if there is one. hooks are the packet's way through
 // the host; with none, it is a matter of charon's alone.
 func (o *orgCheck) counter(which Obligation, h host, hooks []string, wrong space.Region, format string, args ...any) {
@@ -43,11 +46,15 @@ func (o *orgCheck) counter(which Obligation, h host, hooks []string, wrong space
 		Protocol: protocolName(p[space.Protocol]),
 		State:    state(p),
 	}
-	if slices.Contains(hooks, "IPv6") {
+	switch {
+	case hooks == nil:
+		p[space.Protocol] = 0
+		shown.From, shown.To = o.describe(p, space.Source, space.SourcePort), o.describe(p, space.Destination, space.Port)
+		shown.Protocol, shown.State = "any", "in any state"
+	case slices.Contains(hooks, "IPv6"):
 		shown = &Packet{From: "any IPv6 address", To: "any IPv6 address", Protocol: "IPv6", State: state(p)}
-	}
-	// A packet that comes to a gateway may come by somebody's cell.
-	if h.Group.IsGateway && hooks != nil {
+	case h.Group.IsGateway && hooks[0] == "FORWARD":
+		// It may have come by somebody's cell.
 		shown.Way = append(shown.Way, o.departure(p)...)
 	}
 	shown.Way = append(shown.Way, through(h, hooks, p)...)
@@ -69,7 +76,15 @@ func (o *orgCheck) departure(p space.Packet) []string {
 			if err != nil {
 				return nil
 			}
-			return append([]string{fmt.Sprintf("%s: sent from %s", vm.Name, s.owner)}, through(h, forward, p)...)
+			// On the cell it is not yet in a tunnel, and not on the route to the cell's own gateway.
+			for _, d := range []space.Dimension{space.ArrivedBy, space.LeavesBy, space.Arrived, space.Leaves, space.Realm} {
+				p[d] = space.No
+			}
+			way := append([]string{fmt.Sprintf("%s: sent by an app in %s", vm.Name, s.owner)}, through(h, forward, p)...)
+			if strings.HasSuffix(way[len(way)-1], dropped) {
+				way = append(way, "the gateway must not rely on that; there:")
+			}
+			return way
 		}
 	}
 	return nil
@@ -91,7 +106,7 @@ func through(h host, hooks []string, p space.Packet) []string {
 			out = append(out, fmt.Sprintf("%s: %s: %s", h.Name, hook, step))
 		}
 		if !passes {
-			return append(out, fmt.Sprintf("%s: %s: drops it", h.Name, hook))
+			return append(out, fmt.Sprintf("%s: %s: %s", h.Name, hook, dropped))
 		}
 		out = append(out, fmt.Sprintf("%s: %s: passes it", h.Name, hook))
 	}

@@ -51,10 +51,10 @@ var (
 	members        = Obligation{"members", "Only the org's own gateways and cells are in its segment, each with an enforcer in its role, and only the org's apps are placed on the cells."}
 	tunnel         = Obligation{"tunnel", "Of all packets, whoever sends them, the gateway lets into the tunnel only those from the org's segment to the org's private networks."}
 	unprotected    = Obligation{"not-in-ipsec", "No packet to or from a private network passes the gateway outside IPsec, and the gateway forwards nothing else at all: the class of what is forwarded and not in IPsec is empty."}
-	own            = Obligation{"gateway", "The gateway itself exchanges packets with the private networks only through the tunnel, and takes IKE and ESP only from the declared endpoints."}
+	own            = Obligation{"gateway", "The gateway itself exchanges packets with the private networks only through the tunnel, sends nothing in their name, and takes IKE and ESP only from the declared endpoints."}
 	selectorsAgree = Obligation{"selectors", "charon's traffic selectors are exactly the pairs of networks that the rules let into the tunnel; what no tunnel takes is dropped; nothing but the customer opens it."}
 	flows          = Obligation{"flows", "Only the declared protocols and ports pass, in either direction, on the gateways and on the cells."}
-	cells          = Obligation{"cells", "A packet from a cell or its apps to a private network takes the route to the org's gateway or none."}
+	cells          = Obligation{"cells", "A packet from a cell or its apps to a private network takes the route to the org's gateway or none; the cell sends nothing in their name."}
 	ipv6           = Obligation{"ipv6", "No IPv6 packet is forwarded by a cell or a gateway of the org."}
 	guard          = Obligation{"guard", "Of the packets of apps on shared cells only answers enter a segment; of the cells' own, only answers and those to the platform's ports."}
 	strangers      = Obligation{"strangers", "Every gateway and every dedicated cell that is deployed belongs to an org of the ledger."}

@@ -8,8 +8,10 @@ package artefact
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"privnet/connection"
 	"privnet/document"
@@ -93,8 +95,29 @@ func Read(manifests []manifest.Manifest, cellGroup string) (Deployment, error) {
 		job, _ := g.node.Job("ipsec-gateway")
 		properties[g.Link] = withDefaults(tree.Get(job.Node, "properties"))
 	}
-	for _, g := range d.Groups {
-		problems = document.Join(problems, d.add(g, properties[g.Link]))
+	rendered := make([]vms, len(d.Groups))
+	var group sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, g := range d.Groups {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			rendered[i] = render(g, properties[g.Link])
+		})
+	}
+	group.Wait()
+	for i, g := range d.Groups {
+		r := rendered[i]
+		problems = document.Join(problems, r.problems)
+		switch {
+		case g.IsGateway:
+			d.Connections[g.Link] = r.connection
+			d.Gateways = append(d.Gateways, r.vms...)
+		case g.Link != "":
+			d.Cells = append(d.Cells, r.vms...)
+		default:
+			d.Shared = append(d.Shared, r.vms...)
+		}
 	}
 	return d, problems
 }
@@ -158,32 +181,39 @@ func ours(g manifest.Group, name string) (manifest.Job, bool) {
 	return job, ok && tree.Text(job.Node, "release") == manifest.Release
 }
 
-// add renders a group's VMs. properties are those of the gateway job that provides the group's link.
-func (d *Deployment) add(g Group, properties map[string]any) error {
-	var problems error
+// vms is what was rendered for a group.
+type vms struct {
+	vms        []VM
+	connection connection.Connection
+	problems   error
+}
+
+// render renders a group's VMs. properties are those of the gateway job that provides the group's link.
+func render(g Group, properties map[string]any) vms {
+	var out vms
+	add := func(vm VM, err error) {
+		out.vms = append(out.vms, vm)
+		out.problems = document.Join(out.problems, err)
+	}
 	switch {
 	case g.IsGateway:
-		c, err := readConnection(g.Name, properties)
-		problems = err
-		d.Connections[g.Link] = c
+		out.connection, out.problems = readConnection(g.Name, properties)
 		for i := range g.instances() {
 			name := fmt.Sprintf("%s/%d", g.Name, i)
 			swanctl, err := renderSwanctl(name, g.addresses(i), properties)
 			vm, err2 := renderRules(name, g, g.addresses(i), properties)
-			problems = document.Join(problems, err, err2)
 			vm.Swanctl = swanctl
-			d.Gateways = append(d.Gateways, vm)
+			add(vm, document.Join(err, err2))
 		}
+	case g.RunsApps && g.Link != "" && properties == nil:
+		out.problems = document.Problems{{File: g.File, Field: g.Name, Value: g.Link,
+			Want: "is a link that no gateway provides; give the manifest of its deployment, too"}}
 	case g.RunsApps && g.Link != "":
-		vm, err := renderRules(g.Name, g, someCell(properties), properties)
-		problems = err
-		d.Cells = append(d.Cells, vm)
+		add(renderRules(g.Name, g, someCell(properties), properties))
 	case g.RunsApps:
-		vm, err := renderRules(g.Name, g, nil, nil)
-		problems = err
-		d.Shared = append(d.Shared, vm)
+		add(renderRules(g.Name, g, nil, nil))
 	}
-	return problems
+	return out
 }
 
 // instances is the number of a gateway group's VMs: each has a static address in every network.

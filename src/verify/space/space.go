@@ -138,12 +138,21 @@ func (b Box) Intersect(other Box) (out Box, ok bool) {
 	return out, true
 }
 
+func (b Box) meets(other Box) bool {
+	for d := range b {
+		if b[d].First > other[d].Last || other[d].First > b[d].Last {
+			return false
+		}
+	}
+	return true
+}
+
 // minus appends what the box holds and the other does not, in disjoint boxes: at most two a dimension.
 func (b Box) minus(other Box, out Region) Region {
-	common, ok := b.Intersect(other)
-	if !ok {
+	if !b.meets(other) {
 		return append(out, b)
 	}
+	common, _ := b.Intersect(other)
 	for d := range b {
 		if b[d].First < common[d].First {
 			out = append(out, b.With(Dimension(d), Range{b[d].First, common[d].First - 1}))
@@ -183,10 +192,11 @@ func (r Region) Intersect(other Region) Region {
 // Minus is what the set holds and the other does not.
 func (r Region) Minus(other Region) Region {
 	for _, b := range other {
-		if len(r) == 0 {
-			return nil
+		// Most pairs of boxes do not meet: then nothing is copied.
+		if !slices.ContainsFunc(r, b.meets) {
+			continue
 		}
-		var left Region
+		left := make(Region, 0, len(r)+4)
 		for _, a := range r {
 			left = a.minus(b, left)
 		}
