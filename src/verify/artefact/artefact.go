@@ -59,6 +59,8 @@ type VM struct {
 	Routes        []egress.Route
 	// Swanctl is a gateway's swanctl.conf, without keys.
 	Swanctl string
+	// Config is the jobs' configuration that all this was rendered from, by the file's name.
+	Config map[string][]byte
 }
 
 // Deployment is all that the manifests deploy.
@@ -200,10 +202,9 @@ func render(g Group, properties map[string]any) vms {
 		out.connection, out.problems = readConnection(g.Name, properties)
 		for i := range g.instances() {
 			name := fmt.Sprintf("%s/%d", g.Name, i)
-			swanctl, err := renderSwanctl(name, g.addresses(i), properties)
-			vm, err2 := renderRules(name, g, g.addresses(i), properties)
-			vm.Swanctl = swanctl
-			add(vm, document.Join(err, err2))
+			vm, err := renderRules(name, g, g.addresses(i), properties)
+			add(vm, document.Join(err, vm.renderSwanctl(g.addresses(i), properties)))
+			out.vms[i] = vm
 		}
 	case g.RunsApps && g.Link != "" && properties == nil:
 		out.problems = document.Problems{{File: g.File, Field: g.Name, Value: g.Link,
@@ -235,25 +236,29 @@ func (g Group) addresses(i int) []netip.Addr {
 	return out
 }
 
-func renderSwanctl(name string, addresses []netip.Addr, properties map[string]any) (string, error) {
-	config, err := ipsec.Read(gatewayFile(name, addresses, properties), keyFile)
+func (vm *VM) renderSwanctl(addresses []netip.Addr, properties map[string]any) error {
+	file := gatewayFile(vm.Name, addresses, properties)
+	vm.Config["gateway.json"] = file.Data
+	config, err := ipsec.Read(file, keyFile)
 	if err != nil {
-		return "", err
+		return err
 	}
-	rendered, err := ipsec.Render(config, "")
+	rendered, err := ipsec.Render(config, ipsec.Paths{})
 	if err != nil {
-		return "", document.Problems{{File: name, Want: err.Error()}}
+		return document.Problems{{File: vm.Name, Want: err.Error()}}
 	}
-	return rendered.Swanctl("secrets.conf"), nil
+	vm.Swanctl = rendered.Swanctl("secrets.conf")
+	return nil
 }
 
 func renderRules(name string, g Group, addresses []netip.Addr, properties map[string]any) (VM, error) {
-	vm := VM{Name: name, Group: g}
+	vm := VM{Name: name, Group: g, Config: map[string][]byte{}}
 	job, ok := ours(g.node, "egress-enforcer")
 	if !ok {
 		return vm, nil
 	}
 	file := enforcerFile(name, g.Role, addresses, tree.Get(job.Node, "properties"), properties)
+	vm.Config["enforcer.json"] = file.Data
 	doc, err := document.Parse(file.Name, file.Data)
 	if err != nil {
 		return vm, err

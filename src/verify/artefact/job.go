@@ -21,25 +21,29 @@ var keyFile = ipsec.File{Name: "psk.json", Data: []byte(`{"psk_a": "no.key.takes
 // spec.
 func withDefaults(node *yaml.Node) map[string]any {
 	out := map[string]any{
-		"ike": "2", "log_level": 1, "routing": "host", "data_path": "kernel", "path_mtu": 1500,
+		"ike": "2", "log_level": 1, "fips": false, "routing": "host", "data_path": "kernel", "path_mtu": 1500,
 		"allow": []any{}, "inbound": []any{}, "probes": []any{},
 	}
 	given := map[string]any{}
 	if node != nil && node.Decode(&given) == nil {
 		for name, value := range given {
-			out[name] = value
+			// A director takes null for no value.
+			if value != nil {
+				out[name] = value
+			}
 		}
 	}
 	return out
 }
 
-// gatewayFile is what the job ipsec-gateway's template gateway.json.erb makes.
+// gatewayFile is what the job ipsec-gateway's template gateway.json.erb makes, but for certificates: the
+// manifest has only their variables' names, and who the peer is decides nothing about packets.
 func gatewayFile(vm string, addresses []netip.Addr, properties map[string]any) ipsec.File {
 	config := map[string]any{
 		"connection": pick(properties, "org", "segment", "private_networks", "gateways", "endpoints", "data_path"),
 		"addresses":  addresses,
 	}
-	for name, value := range pick(properties, "ike", "log_level", "policy") {
+	for name, value := range pick(properties, "ike", "log_level", "fips", "policy", "proposals", "waivers") {
 		config[name] = value
 	}
 	return jsonFile(vm+"/gateway.json", config)
@@ -53,7 +57,7 @@ func enforcerFile(vm string, role egress.Role, addresses []netip.Addr, own *yaml
 		// What is no mapping has no role either, which the enforcer's reader says.
 		_ = own.Decode(&given)
 	}
-	config := map[string]any{"addresses": addresses}
+	config := map[string]any{"addresses": addresses, "backend": "auto"}
 	for name, value := range pick(given, "role", "backend", "iptables_bin_dir") {
 		config[name] = value
 	}
@@ -72,7 +76,7 @@ func enforcerFile(vm string, role egress.Role, addresses []netip.Addr, own *yaml
 func pick(from map[string]any, names ...string) map[string]any {
 	out := map[string]any{}
 	for _, name := range names {
-		if value, ok := from[name]; ok {
+		if value := from[name]; value != nil {
 			out[name] = value
 		}
 	}
