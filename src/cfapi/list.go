@@ -29,6 +29,10 @@ func List[T any](ctx context.Context, c *Client, path string, query url.Values) 
 	return nil, fmt.Errorf("reading %s: it changed on each of %d readings", path, maxReadings)
 }
 
+// Filter is a name as a list's filter takes it: the API splits the filter at commas, and only then decodes
+// each of the values once more.
+func Filter(name string) string { return url.PathEscape(name) }
+
 // read reads the pages once; whole says whether they were of one length.
 func read[T any](ctx context.Context, c *Client, path string, query url.Values) (items []T, whole bool, err error) {
 	total := -1

@@ -37,6 +37,9 @@ func (s *Server) list(r *http.Request, rows []row, filters ...string) answer {
 			}
 		case slices.Contains(filters, name):
 			wanted := strings.Split(value, ",")
+			for i := range wanted {
+				wanted[i], _ = url.PathUnescape(wanted[i])
+			}
 			rows = slices.DeleteFunc(slices.Clone(rows), func(one row) bool {
 				// A database may or may not care for case: this one does not.
 				return !slices.ContainsFunc(one.by[name], func(is string) bool { return slices.ContainsFunc(wanted, fold(is)) })

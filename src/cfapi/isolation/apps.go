@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/cloudfoundry/go-cfclient/v3/resource"
 
@@ -34,22 +35,14 @@ func (a app) String() string { return fmt.Sprintf("app %q in space %q", a.name, 
 
 // elsewhere is a placement of the app outside of the segment.
 func (a app) elsewhere(segment string) (from string, found bool) {
-	for _, placement := range a.placements {
-		if placement != segment {
-			return cells(placement), true
-		}
+	i := slices.IndexFunc(a.placements, func(placement string) bool { return placement != segment })
+	if i < 0 {
+		return "", false
 	}
-	return "", false
+	return cells(a.placements[i]), true
 }
 
-func (a app) in(segment string) bool {
-	for _, placement := range a.placements {
-		if placement == segment {
-			return true
-		}
-	}
-	return false
-}
+func (a app) in(segment string) bool { return slices.Contains(a.placements, segment) }
 
 func cells(segment string) string {
 	if segment == "" {

@@ -156,6 +156,13 @@ var _ = Describe("An org that is put into its segment", func() {
 		Expect(f.Changes()).NotTo(ContainElement(Or(Equal("POST /v3/isolation_segments"), Equal("POST /v3/security_groups"))))
 	})
 
+	It("may have a name that a list of names would be split at", func() {
+		f.config.Org = "Agency A, 100% B/C+D"
+		f.AddSpace(f.AddOrg(f.config.Org), "dev")
+		Expect(f.run()).To(Succeed())
+		Expect(f.Group(ours).Running).To(HaveLen(1))
+	})
+
 	It("may have been given the shared segment by name before", func() {
 		f.org.Default = cftest.SharedSegment
 		Expect(f.run()).To(Succeed())

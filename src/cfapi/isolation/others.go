@@ -19,7 +19,7 @@ func (r *run) othersHave(s state) error {
 	var found []error
 	if len(s.otherOrgs) > 0 {
 		found = append(found, fmt.Errorf("the isolation segment %s is for the org %q alone, but entitled are also: %s; "+
-			"take it from them (cf disable-org-isolation) and run the errand again", r.config.Name(), r.config.Org, quoted(s.otherOrgs)))
+			"take it from them (cf disable-org-isolation), restart their apps, which stay on its cells until then, and run the errand again", r.config.Name(), r.config.Org, quoted(s.otherOrgs)))
 	}
 	if len(s.otherSpaces) > 0 {
 		found = append(found, fmt.Errorf("the security group %s is bound to spaces outside of the org %q: %s; "+

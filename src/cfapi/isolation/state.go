@@ -52,11 +52,11 @@ func (r *run) observe(ctx context.Context) (state, error) {
 }
 
 func (r *run) readOrg(ctx context.Context, s *state) error {
-	orgs, err := cfapi.List[*resource.Organization](ctx, r.client, "/v3/organizations", url.Values{"names": {r.config.Org}})
+	orgs, err := cfapi.List[*resource.Organization](ctx, r.client, "/v3/organizations", url.Values{"names": {cfapi.Filter(r.config.Org)}})
 	if err != nil {
 		return fmt.Errorf("looking for the org: %w", err)
 	}
-	// The filter is a list, and may not care for case.
+	// The filter may not care for case.
 	i := slices.IndexFunc(orgs, func(o *resource.Organization) bool { return o.Name == r.config.Org })
 	switch {
 	case i < 0 && r.config.Remove:
