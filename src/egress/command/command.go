@@ -25,6 +25,9 @@ import (
 // not, so this is how long a flush of them can last.
 const interval = time.Second
 
+// patience is how long a program may take. iptables waits for its lock for 5 s of them.
+const patience = 8 * time.Second
+
 // failure is an error of the work; any other error is one of usage.
 type failure struct{ error }
 
@@ -107,9 +110,10 @@ func (o *options) enforcer(loaded enforcer.Loaded) *enforcer.Enforcer {
 	settings := func(name, file string, want func(egress.Policy) []egress.Setting) *routes.Settings {
 		return routes.NewSettings(name, o.files, "/proc/sys", filepath.Join(o.state, file), want)
 	}
+	runner := system.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone))
 	return &enforcer.Enforcer{
 		Loaded: loaded,
-		Rules:  iptables.New(system.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone)), o.files),
+		Rules:  iptables.New(iptables.Impatient{CmdRunner: runner, Limit: patience}, o.files),
 		Guards: []enforcer.Layer{
 			routes.Table{},
 			settings("kernel parameters", "kernel-parameters.json", egress.Policy.Settings),

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	boshlog "github.com/cloudfoundry/bosh-utils/logger"
 	"github.com/cloudfoundry/bosh-utils/system"
@@ -194,6 +195,27 @@ var _ = Describe("An iptables that cannot do its work", func() {
 		runner.AddCmdResult("iptables-save -c -t mangle", fakes.FakeCmdResult{Stderr: "Permission denied (you must be root)\n", ExitStatus: 3, Error: fmt.Errorf("exit 3")})
 		_, err := iptables.New(runner, files).Check(policyWithoutDir())
 		Expect(err).To(MatchError("reading the mangle table by iptables-save: Permission denied (you must be root)"))
+	})
+})
+
+var _ = Describe("A program that hangs", func() {
+	It("is killed with its children, and is an error", func() {
+		runner := iptables.Impatient{CmdRunner: system.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone)), Limit: 200 * time.Millisecond}
+		began := time.Now()
+		_, _, _, err := runner.RunCommandQuietly("sh", "-c", "sleep 61.6161; true")
+		Expect(err).To(MatchError("sh took longer than 200ms and was killed"))
+		Expect(time.Since(began)).To(BeNumerically("<", 30*time.Second))
+		Eventually(func() error { return exec.Command("pgrep", "-f", "sleep 61.616[1]").Run() }).ShouldNot(Succeed())
+	})
+
+	It("is left alone in time", func() {
+		runner := iptables.Impatient{CmdRunner: system.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone)), Limit: time.Minute}
+		stdout, _, status, err := runner.RunCommandQuietly("echo", "words")
+		Expect(err).NotTo(HaveOccurred())
+		Expect([]any{stdout, status}).To(Equal([]any{"words\n", 0}))
+		_, _, status, err = runner.RunCommandQuietly("false")
+		Expect(err).To(HaveOccurred())
+		Expect(status).To(Equal(1))
 	})
 })
 
