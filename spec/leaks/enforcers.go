@@ -151,7 +151,7 @@ func (w *World) lockFile(host string) string { return w.place(host, "xtables.loc
 func (w *World) apply(host string) error { return finish(w.enforcer(host, "apply")) }
 
 func (w *World) startEnforcer(host string) error {
-	return w.start("enforcer-"+host, w.enforcer(host, "run"))
+	return w.start("enforcer-"+host, w.enforcer(host, "run", "--interval", w.Interval.String()))
 }
 
 // restartEnforcer wakes an enforcer that was stopped and starts one that has ended.

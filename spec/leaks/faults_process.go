@@ -23,7 +23,9 @@ func processFaults() []Fault {
 		{Name: "the enforcers stop", Inject: signal(syscall.SIGTERM), Heal: restart},
 		{Name: "SIGSTOP of the enforcers", Inject: signal(syscall.SIGSTOP), Heal: restart},
 		{Name: "the policy is swapped, to and fro", Inject: swap, Heal: restart},
-		{Name: "a new version finds rules of an old one", Inject: plantOldRules},
+		{Name: "a new version finds rules of an old one", Inject: plantOldRules, Heal: func(w *World) error {
+			return all(enforced, func(host string) error { w.kill("enforcer-"+host, syscall.SIGTERM); return w.startEnforcer(host) })
+		}},
 		{Name: "an invalid configuration", Inject: func(w *World) error {
 			return all(enforced, func(host string) error {
 				w.kill("enforcer-"+host, syscall.SIGTERM)

@@ -21,14 +21,9 @@ type Stream struct {
 	Rate int `json:"rate"`
 }
 
-const (
-	// firstID to lastID are the source ports and echo identifiers. Half the packets keep to the first, so
-	// that they belong to flows which conntrack knows; the others take one after another, so that there are
-	// always new flows.
-	firstID, lastID = 20000, 60000
-	// burst is the time between two rounds of sending.
-	burst = 2 * time.Millisecond
-)
+// firstID to lastID are the source ports and echo identifiers. Half the packets keep to the first, so that they
+// belong to flows which conntrack knows; the others take one after another, so that there are always new flows.
+const firstID, lastID = 20000, 60000
 
 // Send sends the stream until the input ends, then prints how many packets it tried to send. A packet that
 // the kernel refuses at once counts like any other: the host has tried.
@@ -43,28 +38,25 @@ func Send(stream Stream, input io.Reader, output io.Writer) error {
 		defer close(ended)
 		_, _ = io.Copy(io.Discard, input)
 	}()
-	sent, began := 0, time.Now()
-	id := uint16(firstID)
+	began, id, pairs := time.Now(), uint16(firstID), 0
+	pause := 2 * time.Second / time.Duration(stream.Rate)
 	for {
 		select {
 		case <-ended:
-			return json.NewEncoder(output).Encode(sent)
-		case <-time.After(burst):
+			return json.NewEncoder(output).Encode(2 * pairs)
+		case <-time.After(pause):
 		}
-		// After a pause, such as one of the whole machine's, there is no making up for it.
-		due := min(int(time.Since(began).Seconds()*float64(stream.Rate)), sent+stream.Rate/10)
-		for sent < due {
-			for _, address := range stream.To {
-				for _, protocol := range stream.Protocols {
-					if id++; id > lastID {
-						id = firstID
-					}
-					for _, n := range []uint16{firstID, id} {
-						_ = syscall.Sendto(socket, packet(protocol, stream.From, address, n, stream.Port), 0,
-							&syscall.SockaddrInet4{Addr: address.As4()})
-						sent++
-					}
-				}
+		// After a long pause, such as one of the whole machine, there is no making up for all of it.
+		due := min(int(time.Since(began)/pause), pairs+stream.Rate/10+1)
+		for ; pairs < due; pairs++ {
+			address := stream.To[pairs%len(stream.To)]
+			protocol := stream.Protocols[pairs/len(stream.To)%len(stream.Protocols)]
+			if id++; id > lastID {
+				id = firstID + 1
+			}
+			for _, n := range []uint16{firstID, id} {
+				_ = syscall.Sendto(socket, packet(protocol, stream.From, address, n, stream.Port), 0,
+					&syscall.SockaddrInet4{Addr: address.As4()})
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // The hosts of a world:
@@ -67,6 +68,8 @@ type Settings struct {
 	Backend string
 	// Rate is packets a second of each flow.
 	Rate int
+	// Interval is how often the enforcers look by themselves.
+	Interval time.Duration
 }
 
 // World is the hosts and what runs on them.

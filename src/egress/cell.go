@@ -16,18 +16,14 @@ func (p Policy) cellRules() []Chain {
 	toChain.Rules = append(toChain.Rules, outgoing(c)...)
 	fromChain := Chain{Family: IPv4, Name: chainFrom, Rules: incoming(c)}
 
-	input := Chain{Family: IPv4, Name: chainInput, Hook: Input}
-	forward := Chain{Family: IPv4, Name: chainForward, Hook: Forward}
-	output := Chain{Family: IPv4, Name: chainOutput, Hook: Output}
+	networks := c.PrivateNetworks
+	both := []Rule{jump(from(networks), chainFrom), jump(to(networks), chainTo)}
+	input := Chain{Family: IPv4, Name: chainInput, Hook: Input, Rules: both[:1]}
+	forward := Chain{Family: IPv4, Name: chainForward, Hook: Forward, Rules: both}
+	output := Chain{Family: IPv4, Name: chainOutput, Hook: Output, Rules: []Rule{drop(from(networks)), jump(to(networks), chainTo)}}
 	// Somebody's DNAT in OUTPUT turns a packet to a private network after our rules there; only here is
 	// the destination final.
-	postrouting := Chain{Family: IPv4, Name: chainPostrouting, Hook: Postrouting}
-	for _, network := range c.PrivateNetworks {
-		input.Rules = append(input.Rules, jump(from(network), chainFrom))
-		forward.Rules = append(forward.Rules, jump(from(network), chainFrom), jump(to(network), chainTo))
-		output.Rules = append(output.Rules, drop(from(network)), jump(to(network), chainTo))
-		postrouting.Rules = append(postrouting.Rules, jump(from(network), chainFrom), jump(to(network), chainTo))
-	}
+	postrouting := Chain{Family: IPv4, Name: chainPostrouting, Hook: Postrouting, Rules: both}
 	forward6 := Chain{Family: IPv6, Name: chainForward, Hook: Forward, Rules: []Rule{drop(Match{})}}
 	return []Chain{toChain, fromChain, input, forward, output, postrouting, forward6}
 }

@@ -1,6 +1,8 @@
 package egress
 
 import (
+	"net/netip"
+
 	"privnet/connection"
 )
 
@@ -21,14 +23,12 @@ func (p Policy) gatewayRules() []Chain {
 	fromChain := Chain{Family: IPv4, Name: chainFrom, Rules: []Rule{drop(t(CameOutside)), clamp}}
 	fromChain.Rules = append(fromChain.Rules, incoming(c)...)
 
-	forward := Chain{Family: IPv4, Name: chainForward, Hook: Forward}
-	for _, pair := range c.Pairs() {
-		forward.Rules = append(forward.Rules,
-			Rule{Match: Match{Source: pair.Segment, Destination: pair.PrivateNetwork}, Goto: chainTo},
-			Rule{Match: Match{Source: pair.PrivateNetwork, Destination: pair.Segment}, Goto: chainFrom})
-	}
-	// A gateway is a router for nobody else.
-	forward.Rules = append(forward.Rules, drop(Match{}))
+	forward := Chain{Family: IPv4, Name: chainForward, Hook: Forward, Rules: []Rule{
+		{Match: Match{Sources: c.Segment, Destinations: c.PrivateNetworks}, Goto: chainTo},
+		{Match: Match{Sources: c.PrivateNetworks, Destinations: c.Segment}, Goto: chainFrom},
+		// A gateway is a router for nobody else.
+		drop(Match{}),
+	}}
 
 	return append([]Chain{toChain, fromChain, forward}, append(p.gatewayOwnRules(), gatewayIPv6()...)...)
 }
@@ -36,11 +36,9 @@ func (p Policy) gatewayRules() []Chain {
 // gatewayOwnRules are for the VM's own traffic: the tunnel itself, and probes through it.
 func (p Policy) gatewayOwnRules() []Chain {
 	c, t := p.Connection, tunnel(p.Connection)
-	ownTo := Chain{Family: IPv4, Name: chainOwnTo, Rules: []Rule{drop(t(GoesOutside))}}
-	for _, segment := range c.Segment {
-		ownTo.Rules = append(ownTo.Rules, allow(from(segment)))
-	}
-	ownTo.Rules = append(ownTo.Rules, drop(Match{}))
+	ownTo := Chain{Family: IPv4, Name: chainOwnTo, Rules: []Rule{
+		drop(t(GoesOutside)), allow(from(c.Segment)), drop(Match{}),
+	}}
 	ownFrom := Chain{Family: IPv4, Name: chainOwnFrom, Rules: []Rule{
 		drop(t(CameOutside)), allow(Match{Flow: FlowReply}), allow(icmpErrors), drop(Match{}),
 	}}
@@ -50,28 +48,28 @@ func (p Policy) gatewayOwnRules() []Chain {
 	postrouting := Chain{Family: IPv4, Name: chainPostrouting, Hook: Postrouting}
 	// The tunnel comes first, because an endpoint may stand inside its own private network. A NAT before
 	// it may have changed its port, never ours.
+	var endpoints []netip.Prefix
 	for _, endpoint := range c.Endpoints {
-		for _, m := range tunnelTraffic(toPort) {
-			m.Source = host(endpoint.Address)
-			input.Rules = append(input.Rules, allow(m))
-		}
-		for _, m := range tunnelTraffic(fromPort) {
-			m.Destination = host(endpoint.Address)
-			output.Rules = append(output.Rules, allow(m))
-			postrouting.Rules = append(postrouting.Rules, allow(m))
-		}
+		endpoints = append(endpoints, netip.PrefixFrom(endpoint.Address, endpoint.Address.BitLen()))
+	}
+	for _, m := range tunnelTraffic(toPort) {
+		m.Sources = endpoints
+		input.Rules = append(input.Rules, allow(m))
+	}
+	for _, m := range tunnelTraffic(fromPort) {
+		m.Destinations = endpoints
+		output.Rules = append(output.Rules, allow(m))
+		postrouting.Rules = append(postrouting.Rules, allow(m))
 	}
 	for _, m := range tunnelTraffic(toPort) {
 		input.Rules = append(input.Rules, drop(m))
 	}
-	for _, network := range c.PrivateNetworks {
-		outside := t(GoesOutside)
-		outside.Destination = network
-		input.Rules = append(input.Rules, jump(from(network), chainOwnFrom))
-		output.Rules = append(output.Rules, drop(from(network)), jump(to(network), chainOwnTo))
-		// Somebody's DNAT in OUTPUT comes after our rules there; only here is the destination final.
-		postrouting.Rules = append(postrouting.Rules, drop(outside))
-	}
+	networks, outside := c.PrivateNetworks, t(GoesOutside)
+	outside.Destinations = networks
+	input.Rules = append(input.Rules, jump(from(networks), chainOwnFrom))
+	output.Rules = append(output.Rules, drop(from(networks)), jump(to(networks), chainOwnTo))
+	// Somebody's DNAT in OUTPUT comes after our rules there; only here is the destination final.
+	postrouting.Rules = append(postrouting.Rules, drop(outside))
 	return []Chain{ownTo, ownFrom, input, output, postrouting}
 }
 

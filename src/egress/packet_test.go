@@ -66,8 +66,8 @@ func judge(chains []egress.Chain, family egress.Family, hook egress.Hook, p pack
 }
 
 func (p packet) fits(m egress.Match) bool {
-	in := func(prefix netip.Prefix, address string) bool {
-		return !prefix.IsValid() || (address != "" && prefix.Contains(netip.MustParseAddr(address)))
+	in := func(networks []netip.Prefix, address string) bool {
+		return len(networks) == 0 || (address != "" && connection.Contains(networks, netip.MustParseAddr(address)))
 	}
 	within := func(r connection.PortRange, n uint16) bool { return r.First == 0 || (r.First <= n && n <= r.Last) }
 	original := p.originalPort
@@ -78,7 +78,7 @@ func (p packet) fits(m egress.Match) bool {
 		}
 	}
 	flow := m.Flow == "" || m.Flow == p.flow || (m.Flow == egress.FlowOriginal && p.flow == "")
-	return in(m.Source, p.source) && in(m.Destination, p.destination) &&
+	return in(m.Sources, p.source) && in(m.Destinations, p.destination) &&
 		(m.Protocol == "" || m.Protocol == p.protocol) &&
 		within(m.SourcePorts, p.sourcePort) && within(m.Ports, p.port) && within(m.OriginalPorts, original) &&
 		flow && (m.NotRealm == 0 || m.NotRealm != p.realm) && p.stands(m)

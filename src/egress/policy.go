@@ -22,9 +22,20 @@ const (
 	RoleDenied Role = "denied"
 )
 
+// Backend is what holds the rules.
+type Backend string
+
+const (
+	// BackendAuto, or none, follows the VM's own iptables.
+	BackendAuto     Backend = "auto"
+	BackendIPTables Backend = "iptables"
+	BackendNFTables Backend = "nftables"
+)
+
 // Policy is what one VM enforces.
 type Policy struct {
-	Role Role
+	Role    Role
+	Backend Backend
 	// IPTablesBinDir is the directory of the iptables programs; empty means those on the PATH.
 	IPTablesBinDir string
 	// Connection holds the fields that the role needs; it is empty on a shared cell.
@@ -48,8 +59,8 @@ func Read(v document.Value) Policy {
 		return Policy{}
 	}
 	v.Get("role").Required("cell, gateway or shared-cell")
-	v.Get("backend").OneOf("auto", "auto", "iptables")
 	p := Policy{
+		Backend:        Backend(v.Get("backend").OneOf(string(BackendAuto), string(BackendAuto), string(BackendIPTables), string(BackendNFTables))),
 		Role:           Role(v.Get("role").OneOf("", string(RoleCell), string(RoleGateway), string(RoleSharedCell))),
 		IPTablesBinDir: v.Get("iptables_bin_dir").Text(),
 	}
@@ -112,6 +123,7 @@ func (p Policy) Denied() (Policy, bool) {
 	networks := slices.Concat(p.Connection.PrivateNetworks, p.SegmentsPool)
 	denied := Policy{
 		Role:           RoleDenied,
+		Backend:        p.Backend,
 		IPTablesBinDir: p.IPTablesBinDir,
 		Connection:     connection.Connection{PrivateNetworks: networks},
 	}

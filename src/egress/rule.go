@@ -60,7 +60,8 @@ const (
 
 // Match is a conjunction; the zero value of a field matches any packet.
 type Match struct {
-	Source, Destination netip.Prefix
+	// Sources and Destinations match an address in any of the networks. There may be thousands.
+	Sources, Destinations []netip.Prefix
 	// Protocol is tcp, udp, icmp or esp.
 	Protocol string
 	// SourcePorts and Ports need a protocol of tcp or udp.

@@ -38,9 +38,7 @@ func (p Policy) Rules() []Chain {
 
 func (p Policy) deniedRules() []Chain {
 	forward := Chain{Family: IPv4, Name: chainForward, Hook: Forward}
-	for _, network := range p.Connection.PrivateNetworks {
-		forward.Rules = append(forward.Rules, drop(Match{Source: network}), drop(Match{Destination: network}))
-	}
+	forward.Rules = []Rule{drop(from(p.Connection.PrivateNetworks)), drop(to(p.Connection.PrivateNetworks))}
 	return []Chain{forward}
 }
 
@@ -107,7 +105,6 @@ func flows(list []connection.Flow, set func(*Match, connection.PortRange)) []Mat
 func allow(m Match) Rule                 { return Rule{Match: m, Verdict: Return} }
 func drop(m Match) Rule                  { return Rule{Match: m, Verdict: Drop} }
 func jump(m Match, chain string) Rule    { return Rule{Match: m, Jump: chain} }
-func to(p netip.Prefix) Match            { return Match{Destination: p} }
-func from(p netip.Prefix) Match          { return Match{Source: p} }
-func host(a netip.Addr) netip.Prefix     { return netip.PrefixFrom(a, a.BitLen()) }
+func to(list []netip.Prefix) Match       { return Match{Destinations: list} }
+func from(list []netip.Prefix) Match     { return Match{Sources: list} }
 func port(n uint16) connection.PortRange { return connection.PortRange{First: n, Last: n} }

@@ -19,24 +19,20 @@ var PlatformPorts = []PlatformPort{
 
 func (p Policy) sharedCellRules() []Chain {
 	answers := []Rule{allow(Match{Flow: FlowReply}), allow(icmpErrors), drop(Match{})}
-	var own []Rule
+	var listed []Rule
 	for _, platform := range PlatformPorts {
-		own = append(own, allow(Match{Protocol: string(platform.Protocol), Ports: port(platform.Port)}))
+		listed = append(listed, allow(Match{Protocol: string(platform.Protocol), Ports: port(platform.Port)}))
 	}
 	forwarded := Chain{Family: IPv4, Name: chainEnter, Rules: answers}
-	ownTo := Chain{Family: IPv4, Name: chainOwnTo, Rules: append(own, answers...)}
+	ownTo := Chain{Family: IPv4, Name: chainOwnTo, Rules: append(listed, answers...)}
 
-	forward := Chain{Family: IPv4, Name: chainForward, Hook: Forward}
-	output := Chain{Family: IPv4, Name: chainOutput, Hook: Output}
+	own := []Rule{jump(to(p.SegmentsPool), chainOwnTo)}
+	forward := Chain{Family: IPv4, Name: chainForward, Hook: Forward, Rules: []Rule{jump(to(p.SegmentsPool), chainEnter)}}
+	output := Chain{Family: IPv4, Name: chainOutput, Hook: Output, Rules: own}
 	// Somebody's DNAT in OUTPUT comes after our rules there; only here is the destination final.
-	postrouting := Chain{Family: IPv4, Name: chainPostrouting, Hook: Postrouting}
-	for _, segments := range p.SegmentsPool {
-		forward.Rules = append(forward.Rules, jump(to(segments), chainEnter))
-		output.Rules = append(output.Rules, jump(to(segments), chainOwnTo))
-		postrouting.Rules = append(postrouting.Rules, jump(to(segments), chainOwnTo))
-	}
-	for _, detour := range p.Detours {
-		forward.Rules = append(forward.Rules, drop(to(detour)))
+	postrouting := Chain{Family: IPv4, Name: chainPostrouting, Hook: Postrouting, Rules: own}
+	if len(p.Detours) > 0 {
+		forward.Rules = append(forward.Rules, drop(to(p.Detours)))
 	}
 	return []Chain{forwarded, ownTo, forward, output, postrouting}
 }

@@ -38,6 +38,7 @@ func run() error {
 	flag.StringVar(&trial.DataPath, "data-path", "userland", "what encrypts: kernel or userland")
 	flag.StringVar(&trial.Backend, "backend", "nft", "what holds the rules: nft or legacy (iptables' variants), or nftables")
 	flag.IntVar(&trial.Rate, "rate", 200, "packets a second of each flow")
+	flag.DurationVar(&trial.Interval, "interval", time.Second, "how often the enforcers look by themselves")
 	flag.DurationVar(&trial.Dwell, "dwell", 300*time.Millisecond, "how long a fault lasts before the next")
 	flag.Int64Var(&trial.Seed, "seed", 1, "chooses the sequences")
 	flag.IntVar(&trial.Sequences, "sequences", 4, "how many sequences of faults, after each single one")

@@ -16,13 +16,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"privnet/egress"
+	"privnet/egress/backend"
 	"privnet/egress/enforcer"
 	"privnet/egress/iptables"
+	"privnet/egress/nftables"
 	"privnet/egress/routes"
 )
 
-// interval is the time between two looks at the kernel. Links and routes tell of their changes; rules do
-// not, so this is how long a flush of them can last.
+// interval is the time between two looks at the kernel, if it does not tell of a change before.
 const interval = time.Second
 
 // patience is how long a program may take. iptables waits for its lock for 5 s of them.
@@ -113,7 +114,10 @@ func (o *options) enforcer(loaded enforcer.Loaded) *enforcer.Enforcer {
 	runner := system.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone))
 	return &enforcer.Enforcer{
 		Loaded: loaded,
-		Rules:  iptables.New(iptables.Impatient{CmdRunner: runner, Limit: patience}, o.files),
+		Rules: &backend.Rules{
+			IPTables: iptables.New(iptables.Impatient{CmdRunner: runner, Limit: patience}, o.files),
+			NFTables: &nftables.Table{},
+		},
 		Guards: []enforcer.Layer{
 			routes.Table{},
 			settings("kernel parameters", "kernel-parameters.json", egress.Policy.Settings),

@@ -21,11 +21,15 @@ import (
 )
 
 func (o *options) runCommand() *cobra.Command {
-	return subcommand("run", "Enforce, and go on enforcing until stopped; the job's process",
-		"run enforces the policy before anything else, then watches it and repairs it. It logs JSON to the\nstandard output. When it ends, all rules stay.", o.run)
+	every := interval
+	command := subcommand("run", "Enforce, and go on enforcing until stopped; the job's process",
+		"run enforces the policy before anything else, then watches it and repairs it. It logs JSON to the\nstandard output. When it ends, all rules stay.",
+		func(ctx context.Context) error { return o.run(ctx, every) })
+	command.Flags().DurationVar(&every, "interval", every, "how often to look even if the kernel tells of no change; legacy iptables never tells")
+	return command
 }
 
-func (o *options) run(ctx context.Context) error {
+func (o *options) run(ctx context.Context, every time.Duration) error {
 	unlock, err := o.lock()
 	if err != nil {
 		return err
@@ -37,7 +41,7 @@ func (o *options) run(ctx context.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	ticker := time.NewTicker(interval)
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	// Polling goes on without: nothing may keep this process from enforcing.
 	changes, err := routes.Watch(ctx.Done())

@@ -86,7 +86,7 @@ func (t *topology) status(host string) enforcer.Status {
 func (t *topology) snapshot(host string) string {
 	GinkgoHelper()
 	sysctls := t.in(host, "sh", "-c", "grep -H . /proc/sys/net/ipv4/conf/*/*redirects /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/conf/*/disable_* /proc/sys/net/ipv4/ip_forward")
-	rules := ""
+	rules := t.in(host, "sh", "-c", "nft list table inet privnet 2>/dev/null || true")
 	for _, line := range strings.Split(t.in(host, "iptables-save")+t.in(host, "ip6tables-save"), "\n") {
 		if strings.HasPrefix(line, "-") {
 			rules += line + "\n"
@@ -107,8 +107,11 @@ var _ = Describe("Without the enforcer", func() {
 })
 
 var _ = Describe("With the enforcer", func() {
-	for _, variant := range []string{"nft", "legacy"} {
-		Describe("by iptables-"+variant, func() {
+	for _, by := range []struct{ name, variant, backend string }{
+		{"iptables-nft", "nft", "iptables"}, {"iptables-legacy", "legacy", "iptables"}, {"nftables", "nft", "nftables"},
+	} {
+		Describe("by "+by.name, func() {
+			variant := by.variant
 			var (
 				t      *topology
 				binDir string
@@ -130,9 +133,20 @@ var _ = Describe("With the enforcer", func() {
 				}
 			})
 
-			cell := func(changes map[string]any) any { return config("cell", cellAddress, binDir, changes) }
-			gateway := func(changes map[string]any) any { return config("gateway", gatewayAddress, binDir, changes) }
+			with := func(config map[string]any) any { config["backend"] = by.backend; return config }
+			cell := func(changes map[string]any) any { return with(config("cell", cellAddress, binDir, changes)) }
+			gateway := func(changes map[string]any) any { return with(config("gateway", gatewayAddress, binDir, changes)) }
 			iptables := func(host string, args ...string) { t.in(host, filepath.Join(binDir, "iptables"), args...) }
+			flush := func(host string) {
+				if by.backend == "nftables" {
+					t.in(host, "nft", "flush", "ruleset")
+					if host == "cell" {
+						t.masquerade()
+					}
+				} else {
+					iptables(host, "-t", "mangle", "-F")
+				}
+			}
 
 			It("apps reach the private network through the gateway, and nobody else does", func() {
 				t.apply("cell", cell(nil))
@@ -184,10 +198,10 @@ var _ = Describe("With the enforcer", func() {
 				Expect(t.ask("other", service+":8080")).To(Equal("refused"))
 			})
 
-			It("a flush of mangle and a deleted route are repaired and counted", func() {
+			It("a flush of our rules and a deleted route are repaired and counted", func() {
 				t.start("cell", cell(nil))
 				t.apply("gateway", gateway(nil))
-				iptables("cell", "-t", "mangle", "-F")
+				flush("cell")
 				t.in("cell", "ip", "route", "flush", "proto", "112")
 				Eventually(func() int { return t.status("cell").Repairs }).WithTimeout(5 * time.Second).Should(BeNumerically(">=", 2))
 				Expect(t.enforcer("cell", "check").Run()).To(Succeed())
@@ -213,7 +227,7 @@ var _ = Describe("With the enforcer", func() {
 				t.in("gateway", "ip", "xfrm", "policy", "flush")
 				Expect(t.ask("app", service+":8080")).To(Equal("refused"), "by the rules alone")
 				t.apply("gateway", gateway(map[string]any{"data_path": "kernel"}))
-				iptables("gateway", "-t", "mangle", "-F")
+				flush("gateway")
 				Expect(t.ask("app", service+":8080")).To(Equal("refused"), "by the IPsec blocks alone")
 				Expect(t.ask("private", cellAddress+":61001")).To(Equal("refused"), "by the IPsec blocks alone")
 			})
@@ -283,7 +297,7 @@ var _ = Describe("With the enforcer", func() {
 				t.in("cell", "ip", "route", "add", "10.150.0.0/16", "via", gatewayAddress, "dev", "eth0", "onlink")
 				t.serve("gateway", gatewayAddress+":61001", "entered")
 				Expect(t.ask("app", gatewayAddress+":61001")).To(Equal("entered"), "without the guard")
-				t.start("cell", map[string]any{"role": "shared-cell", "addresses": []string{"10.40.0.9"}, "iptables_bin_dir": binDir, "segments_pool": []string{"10.20.0.0/24"}})
+				t.start("cell", with(map[string]any{"role": "shared-cell", "addresses": []string{"10.40.0.9"}, "iptables_bin_dir": binDir, "segments_pool": []string{"10.20.0.0/24"}}))
 				Expect(t.ask("app", gatewayAddress+":61001")).To(Equal("refused"))
 				Expect(t.ask("cell", gatewayAddress+":61001")).To(Equal("refused"))
 				Expect(t.ask("app", service+":8080")).To(Equal("refused"))
@@ -294,7 +308,7 @@ var _ = Describe("With the enforcer", func() {
 		})
 	}
 
-	It("rules of ours in the other variant of iptables are found and removed", func() {
+	It("rules of ours in another packet filter are found and removed, whatever the way", func() {
 		t := newTopology()
 		if _, err := exec.LookPath("iptables-legacy-restore"); err != nil {
 			Skip("this machine has no iptables-legacy")
@@ -306,11 +320,21 @@ var _ = Describe("With the enforcer", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(os.Symlink(multi, filepath.Join(legacy, name))).To(Succeed())
 		}
-		t.apply("cell", config("cell", cellAddress, legacy, nil))
-		Expect(t.in("cell", "iptables-legacy-save")).To(ContainSubstring("privnet-to"))
-		t.apply("cell", config("cell", cellAddress, "", nil))
+		by := func(backend, dir string) any {
+			c := config("cell", cellAddress, dir, nil)
+			c["backend"] = backend
+			return c
+		}
+		t.apply("cell", by("auto", legacy))
+		Expect(t.in("cell", "iptables-legacy-save")).To(ContainSubstring("privnet-to"), "auto follows the VM's iptables")
+		t.apply("cell", by("iptables", ""))
 		Expect(t.in("cell", "iptables-legacy-save")).NotTo(ContainSubstring("privnet-to"))
 		Expect(t.in("cell", "iptables-nft-save")).To(ContainSubstring("privnet-to"))
+		t.apply("cell", by("auto", ""))
+		Expect(t.in("cell", "iptables-nft-save")).NotTo(ContainSubstring("privnet-to"))
+		Expect(t.in("cell", "nft", "list", "ruleset")).To(ContainSubstring("table inet privnet"))
+		t.apply("cell", by("iptables", legacy))
+		Expect(t.in("cell", "nft", "list", "ruleset")).NotTo(ContainSubstring("privnet"))
 	})
 
 	It("a second enforcer and a decommissioning are refused while one runs", func() {

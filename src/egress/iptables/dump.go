@@ -98,7 +98,7 @@ func (d dump) differences(wanted []egress.Chain) []string {
 		case !exists:
 			out = append(out, fmt.Sprintf("chain %s is missing", chain.Name))
 		case !same(rules, render(chain)):
-			out = append(out, fmt.Sprintf("chain %s is not as it was written: %d rules, %d expected", chain.Name, len(rules), len(chain.Rules)))
+			out = append(out, fmt.Sprintf("chain %s is not as it was written: %d rules, %d expected", chain.Name, len(rules), len(unfolded(chain.Rules))))
 		}
 	}
 	for _, hook := range hooks {

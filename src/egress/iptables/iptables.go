@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/cloudfoundry/bosh-utils/system"
 
@@ -37,11 +38,19 @@ type Table struct {
 	files  system.FileSystem
 	// dropped is what was counted before the counters were last reset, and at the last look.
 	dropped, seen uint64
+	// versions are the words of programs about themselves, as long as these stay the same files.
+	versions map[program]string
+}
+
+// program is a file with the time of its last change.
+type program struct {
+	path    string
+	changed time.Time
 }
 
 // New gives the table of the network namespace in which the runner's commands run. files reads /proc.
 func New(runner system.CmdRunner, files system.FileSystem) *Table {
-	return &Table{runner: runner, files: files}
+	return &Table{runner: runner, files: files, versions: map[program]string{}}
 }
 
 // Name is what the layer is called in logs.
@@ -216,7 +225,7 @@ func failure(err error, stderr string) error {
 
 // program is the path of a program in the configured directory, or its bare name, to be found on the PATH,
 // where the directory lacks it: garden's has none for IPv6.
-func (t *Table) program(dir, name string) string {
+func (t *Table) locate(dir, name string) string {
 	if path := filepath.Join(dir, name); dir != "" && t.files.FileExists(path) {
 		return path
 	}

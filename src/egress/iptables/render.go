@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"privnet/connection"
@@ -23,7 +25,7 @@ type renderedRule struct {
 func render(chain egress.Chain) []renderedRule {
 	sum := sha256.New()
 	var out []renderedRule
-	for _, rule := range chain.Rules {
+	for _, rule := range unfolded(chain.Rules) {
 		match, target := matchArgs(rule.Match), targetArgs(rule)
 		fmt.Fprintf(sum, "%d %s %s %s\n", chain.Family, chain.Name, match, target)
 		comment := tag + hex.EncodeToString(sum.Sum(nil)[:6])
@@ -36,14 +38,36 @@ func render(chain egress.Chain) []renderedRule {
 	return out
 }
 
+// unfolded gives a rule for each pair of networks, because a rule of iptables takes one of each.
+func unfolded(rules []egress.Rule) []egress.Rule {
+	var out []egress.Rule
+	for _, rule := range rules {
+		for _, source := range each(rule.Sources) {
+			for _, destination := range each(rule.Destinations) {
+				rule.Sources, rule.Destinations = source, destination
+				out = append(out, rule)
+			}
+		}
+	}
+	return out
+}
+
+// each is a list of one network for every one of them, and an empty list where there is none.
+func each(networks []netip.Prefix) [][]netip.Prefix {
+	if len(networks) == 0 {
+		return [][]netip.Prefix{nil}
+	}
+	return slices.Collect(slices.Chunk(networks, 1))
+}
+
 func matchArgs(m egress.Match) []string {
 	var args []string
 	add := func(more ...string) { args = append(args, more...) }
-	if m.Source.IsValid() {
-		add("-s", m.Source.String())
+	if len(m.Sources) > 0 {
+		add("-s", m.Sources[0].String())
 	}
-	if m.Destination.IsValid() {
-		add("-d", m.Destination.String())
+	if len(m.Destinations) > 0 {
+		add("-d", m.Destinations[0].String())
 	}
 	if m.Tunnel != "" {
 		add(tunnelArgs(m)...)

@@ -25,24 +25,23 @@ func (t *Table) variants(p egress.Policy, family egress.Family) (own variant, ot
 	if family == egress.IPv6 {
 		name = "ip6tables"
 	}
-	main := t.program(p.IPTablesBinDir, name)
-	stdout, stderr, _, err := t.runner.RunCommandQuietly(main, "--version")
+	version, err := t.version(t.locate(p.IPTablesBinDir, name))
 	if err != nil {
-		return variant{}, nil, fmt.Errorf("asking %s for its version: %w", main, failure(err, stderr))
+		return variant{}, nil, err
 	}
 	own = variant{
 		kind:    kindLegacy,
-		save:    t.program(p.IPTablesBinDir, name+"-save"),
-		restore: t.program(p.IPTablesBinDir, name+"-restore"),
+		save:    t.locate(p.IPTablesBinDir, name+"-save"),
+		restore: t.locate(p.IPTablesBinDir, name+"-restore"),
 	}
 	otherKind, suffix := kindNFTables, "nft"
-	if strings.Contains(stdout, kindNFTables) {
+	if strings.Contains(version, kindNFTables) {
 		own.kind, otherKind, suffix = kindNFTables, kindLegacy, "legacy"
 	}
 	candidate := variant{
 		kind:    otherKind,
-		save:    t.program(p.IPTablesBinDir, name+"-"+suffix+"-save"),
-		restore: t.program(p.IPTablesBinDir, name+"-"+suffix+"-restore"),
+		save:    t.locate(p.IPTablesBinDir, name+"-"+suffix+"-save"),
+		restore: t.locate(p.IPTablesBinDir, name+"-"+suffix+"-restore"),
 	}
 	if otherKind == kindLegacy {
 		used, err := t.legacyInUse(family)
@@ -54,6 +53,25 @@ func (t *Table) variants(p egress.Policy, family egress.Family) (own variant, ot
 		return own, nil, nil
 	}
 	return own, &candidate, nil
+}
+
+// version is what a program says about itself.
+func (t *Table) version(path string) (string, error) {
+	key := program{path: path}
+	if info, err := t.files.Stat(path); err == nil {
+		key.changed = info.ModTime()
+		if version, known := t.versions[key]; known {
+			return version, nil
+		}
+	}
+	version, stderr, _, err := t.runner.RunCommandQuietly(path, "--version")
+	if err != nil {
+		return "", fmt.Errorf("asking %s for its version: %w", path, failure(err, stderr))
+	}
+	if !key.changed.IsZero() {
+		t.versions[key] = version
+	}
+	return version, nil
 }
 
 // legacyInUse says whether the kernel has a legacy mangle table. Asking the legacy program instead would

@@ -9,6 +9,7 @@ import (
 
 	boshlog "github.com/cloudfoundry/bosh-utils/logger"
 	"github.com/cloudfoundry/bosh-utils/system"
+	"github.com/google/nftables"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
@@ -158,14 +159,39 @@ var _ = Describe("Settings", func() {
 })
 
 var _ = Describe("Watching", func() {
-	It("tells of a new link, and ends", func() {
+	DescribeTable("tells of", func(change func()) {
 		isolated(func() {
+			onSegment()
 			done := make(chan struct{})
+			defer close(done)
 			changes, err := routes.Watch(done)
 			Expect(err).NotTo(HaveOccurred())
-			onSegment()
+			Consistently(changes, "50ms").ShouldNot(Receive())
+			change()
 			Eventually(changes).Should(Receive())
-			close(done)
 		})
-	})
+	},
+		Entry("a new link", func() {
+			Expect(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "bridge9"}})).To(Succeed())
+		}),
+		Entry("an address", func() {
+			device, err := netlink.LinkByName("eth0")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(netlink.AddrAdd(device, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(10, 20, 0, 11).To4(), Mask: net.CIDRMask(24, 32)}})).To(Succeed())
+		}),
+		Entry("a route", func() {
+			Expect(netlink.RouteAdd(&netlink.Route{Dst: &net.IPNet{IP: net.IPv4(10, 150, 0, 0).To4(), Mask: net.CIDRMask(16, 32)}, Gw: gateway.AsSlice()})).To(Succeed())
+		}),
+		Entry("an IPsec policy", func() {
+			Expect(netlink.XfrmPolicyAdd(&netlink.XfrmPolicy{Dst: &net.IPNet{IP: net.IPv4(10, 150, 0, 0).To4(), Mask: net.CIDRMask(16, 32)}, Dir: netlink.XFRM_DIR_OUT, Action: netlink.XFRM_POLICY_BLOCK})).To(Succeed())
+		}),
+		Entry("a rule of nf_tables", func() {
+			connection, err := nftables.New()
+			Expect(err).NotTo(HaveOccurred())
+			connection.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "others"})
+			if err := connection.Flush(); err != nil {
+				Skip("the kernel has no nf_tables: " + err.Error())
+			}
+		}),
+	)
 })

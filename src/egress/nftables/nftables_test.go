@@ -1,0 +1,175 @@
+package nftables_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"privnet/connection"
+	"privnet/egress"
+	"privnet/egress/nftables"
+)
+
+func policy() egress.Policy {
+	return egress.Policy{
+		Role: egress.RoleGateway,
+		Connection: connection.Connection{
+			Segment:         []netip.Prefix{netip.MustParsePrefix("10.20.0.0/26")},
+			PrivateNetworks: []netip.Prefix{netip.MustParsePrefix("10.150.0.0/16"), netip.MustParsePrefix("172.30.8.0/22")},
+			Gateways:        []connection.Gateway{{Address: netip.MustParseAddr("10.20.0.4")}},
+			Endpoints:       []connection.Endpoint{{Address: netip.MustParseAddr("198.51.100.10")}},
+			PathMTU:         1500,
+			Allow:           []connection.Flow{{Protocol: connection.TCP, Ports: []connection.PortRange{{First: 443, Last: 443}, {First: 8000, Last: 8080}}}},
+			Inbound:         []connection.Flow{{Protocol: connection.ICMP}, {Protocol: connection.TCP, Ports: []connection.PortRange{{First: 61001, Last: 65535}}}},
+		},
+	}
+}
+
+// isolated runs the work in a network namespace of its own, which ends with it.
+func isolated(work func(table *nftables.Table)) {
+	GinkgoHelper()
+	if os.Geteuid() != 0 {
+		Skip("needs root, for network namespaces")
+	}
+	if _, err := exec.LookPath("nft"); err != nil {
+		Skip("needs the program nft, to look from outside")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer GinkgoRecover()
+		defer close(done)
+		// The thread is not unlocked: it ends with the goroutine and takes the namespace along.
+		runtime.LockOSThread()
+		Expect(unix.Unshare(unix.CLONE_NEWNET)).To(Succeed())
+		table := &nftables.Table{}
+		if !table.Supported() {
+			Skip("the kernel has no nf_tables")
+		}
+		work(table)
+	}()
+	<-done
+}
+
+// nft runs on the thread that is in the namespace: a child of it is, too.
+func nft(words string) string {
+	GinkgoHelper()
+	out, err := exec.Command("nft", strings.Fields(words)...).CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), words+": "+string(out))
+	return string(out)
+}
+
+var _ = Describe("The rules in nf_tables", func() {
+	It("are every role's, and are read back as they were written", func() {
+		isolated(func(table *nftables.Table) {
+			for _, path := range []connection.DataPath{connection.DataPathKernel, connection.DataPathUserland} {
+				for _, role := range []egress.Role{egress.RoleGateway, egress.RoleCell, egress.RoleSharedCell, egress.RoleDenied} {
+					p := policy()
+					p.Role, p.Connection.Routing, p.SegmentsPool, p.Connection.DataPath = role, connection.RoutingHost, p.Connection.Segment, path
+					Expect(table.Check(p)).NotTo(BeEmpty())
+					Expect(table.Apply(p)).To(Succeed())
+					Expect(table.Check(p)).To(BeEmpty(), string(role))
+				}
+			}
+		})
+	})
+
+	It("mean what nft says they mean", func() {
+		isolated(func(table *nftables.Table) {
+			p := policy()
+			p.Connection.PrivateNetworks = p.Connection.PrivateNetworks[:1]
+			Expect(table.Apply(p)).To(Succeed())
+			text := nft("list table inet privnet")
+			for _, rule := range []string{
+				"type filter hook forward priority mangle; policy accept;",
+				"type filter hook postrouting priority 150; policy accept;",
+				"meta nfproto ipv6 jump privnet-forward-v6",
+				// An address in a table of both IP versions: the network header from its 96th bit, 32 long.
+				"@nh,96,32 & 0xffffffc0 == 0xa140000 @nh,128,32 & 0xffff0000 == 0xa960000 goto privnet-to-v4",
+				"@nh,96,32 0xc633640a meta l4proto esp return",
+				"rt ipsec missing counter packets 0 bytes 0 drop",
+				"meta ipsec missing counter packets 0 bytes 0 drop",
+				"tcp option maxseg size set 1366",
+				"tcp dport 443 return",
+				"tcp dport 8000-8080 return",
+				"tcp sport 443 ct state established ct direction reply return",
+				"ct original proto-dst 61001-65535 return",
+				"meta l4proto icmp ct state related return",
+			} {
+				Expect(text).To(ContainSubstring(rule))
+			}
+		})
+	})
+
+	It("leave what is right as it is, counters too", func() {
+		isolated(func(table *nftables.Table) {
+			Expect(table.Apply(policy())).To(Succeed())
+			before := nft("-a list table inet privnet")
+			Expect(table.Apply(policy())).To(Succeed())
+			Expect(nft("-a list table inet privnet")).To(Equal(before))
+		})
+	})
+
+	DescribeTable("notice and repair", func(damage, sentence string) {
+		isolated(func(table *nftables.Table) {
+			Expect(table.Apply(policy())).To(Succeed())
+			for _, command := range strings.Split(damage, "\n") {
+				nft(command)
+			}
+			Expect(table.Check(policy())).To(ContainElement(ContainSubstring(sentence)))
+			Expect(table.Apply(policy())).To(Succeed())
+			Expect(table.Check(policy())).To(BeEmpty())
+		})
+	},
+		Entry("a flush of the ruleset", "flush ruleset", "table inet privnet is missing"),
+		Entry("a flush of our table", "flush table inet privnet", "chain privnet-to-v4 is not as it was written: 0 rules"),
+		Entry("a flush of a chain", "flush chain inet privnet forward", "chain forward is not as it was written: 0 rules"),
+		Entry("a table that was put to sleep", "add table inet privnet { flags dormant; }", "table inet privnet is dormant"),
+		Entry("a rule above ours", "insert rule inet privnet forward accept", "chain forward is not as it was written: 3 rules, 2 expected"),
+		Entry("a chain of somebody", "add chain inet privnet others", "chain others is left over"),
+		Entry("a base chain that others made, elsewhere", "flush chain inet privnet forward\ndelete chain inet privnet forward\nadd chain inet privnet forward { type filter hook forward priority 7 ; }",
+			"chain forward has another hook"),
+	)
+
+	It("ask sets that nobody can change", func() {
+		isolated(func(table *nftables.Table) {
+			Expect(table.Apply(policy())).To(Succeed())
+			name := strings.Fields(strings.SplitAfter(nft("list sets"), "\tset ")[1])[0]
+			out, err := exec.Command("nft", "delete", "element", "inet", "privnet", name, "{ 10.150.0.0/16 }").CombinedOutput()
+			Expect(err).To(HaveOccurred(), string(out))
+			out, err = exec.Command("nft", "flush", "set", "inet", "privnet", name).CombinedOutput()
+			Expect(err).To(HaveOccurred(), string(out))
+		})
+	})
+
+	It("are thousands of networks as one set", func() {
+		isolated(func(table *nftables.Table) {
+			p := policy()
+			for i := range 4000 {
+				p.Connection.PrivateNetworks = append(p.Connection.PrivateNetworks, netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/28", 160+i/250, i%250)))
+			}
+			Expect(table.Apply(p)).To(Succeed())
+			Expect(table.Check(p)).To(BeEmpty())
+			Expect(strings.Count(nft("list table inet privnet"), "set networks-")).To(Equal(1))
+			Expect(table.Apply(policy())).To(Succeed())
+			Expect(table.Check(policy())).To(BeEmpty())
+		})
+	})
+
+	It("leave the tables of others alone, and go without a trace", func() {
+		isolated(func(table *nftables.Table) {
+			nft("add table ip others")
+			before := nft("list ruleset")
+			Expect(table.Apply(policy())).To(Succeed())
+			Expect(table.Remove(policy())).To(Succeed())
+			Expect(table.Remove(policy())).To(Succeed())
+			Expect(nft("list ruleset")).To(Equal(before))
+		})
+	})
+})
