@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // enforced are the hosts with an enforcer.
@@ -179,7 +178,7 @@ func (w *World) check(host string) error {
 // repaired waits until the kernel of each host is as its policy says.
 func (w *World) repaired() error {
 	for _, host := range enforced {
-		if err := within(20*time.Second, func() error { return w.check(host) }); err != nil {
+		if err := within(patience, func() error { return w.check(host) }); err != nil {
 			log, _ := os.ReadFile(filepath.Join(w.dir, "enforcer-"+host+".log"))
 			lines := strings.Split(string(log), "\n")
 			return fmt.Errorf("waiting for the %s to be repaired: %w\n%s", host, err, strings.Join(lines[max(0, len(lines)-12):], "\n"))

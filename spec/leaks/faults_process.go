@@ -123,7 +123,7 @@ func (w *World) hold(host string) error {
 	if w.processes["lock-"+host] != nil {
 		return nil
 	}
-	if err := w.start("lock-"+host, w.command(host, "flock", w.lockFile(host), "sleep", "60")); err != nil {
+	if err := w.start("lock-"+host, w.command(host, "flock", "--close", w.lockFile(host), "sleep", "60")); err != nil {
 		return err
 	}
 	time.Sleep(20 * time.Millisecond)

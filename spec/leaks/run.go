@@ -76,7 +76,7 @@ func (o Oracle) recover() error {
 	if err := o.World.connect(); err != nil {
 		return err
 	}
-	if err := within(20*time.Second, o.flows); err != nil {
+	if err := within(patience, o.flows); err != nil {
 		return fmt.Errorf("waiting for the tunnel to carry: %w", err)
 	}
 	return nil

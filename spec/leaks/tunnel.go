@@ -96,7 +96,7 @@ func (w *World) startCharon(host string) error {
 	if err := w.start("charon-"+host, w.strongSwan(host, "libexec/ipsec/charon")); err != nil {
 		return err
 	}
-	if err := within(20*time.Second, func() error { return w.swanctl(host, "--load-all") }); err != nil {
+	if err := within(patience, func() error { return w.swanctl(host, "--load-all") }); err != nil {
 		return fmt.Errorf("loading the tunnel: %w", err)
 	}
 	if host == gateway && w.DataPath == "kernel" {
@@ -108,7 +108,7 @@ func (w *World) startCharon(host string) error {
 
 // connect brings the tunnel up, whatever is left of a former one.
 func (w *World) connect() error {
-	return within(30*time.Second, func() error {
+	return within(patience, func() error {
 		_ = w.swanctl(customer, "--terminate", "--ike", "tunnel", "--force")
 		return w.swanctl(customer, "--initiate", "--child", "pairs", "--timeout", "4")
 	})
@@ -134,6 +134,9 @@ func (w *World) restartCharon(host string) error {
 	}
 	return w.startCharon(host)
 }
+
+// patience is how long a repair or a tunnel may take on a machine that does much else.
+const patience = time.Minute
 
 // within tries until it works or the time is over, and returns the last error.
 func within(limit time.Duration, try func() error) error {

@@ -17,6 +17,7 @@ import (
 
 	"privnet/egress"
 	"privnet/egress/backend"
+	"privnet/egress/boot"
 	"privnet/egress/enforcer"
 	"privnet/egress/iptables"
 	"privnet/egress/nftables"
@@ -34,10 +35,10 @@ type failure struct{ error }
 
 // options are the places of files, by default those of the BOSH job.
 type options struct {
-	config, state, status string
-	files                 system.FileSystem
-	out                   io.Writer
-	log                   *slog.Logger
+	config, state, status, root string
+	files                       system.FileSystem
+	out                         io.Writer
+	log                         *slog.Logger
 }
 
 // Run runs the command line and returns the exit code: 0, 1 for a failure or bad input, 2 for a wrong
@@ -87,7 +88,8 @@ the rules stay; only decommission removes them.`,
 	flags.StringVar(&o.config, "config", "/var/vcap/jobs/egress-enforcer/config/enforcer.json", "the policy, as the job renders it")
 	flags.StringVar(&o.state, "state-dir", "/var/vcap/data/egress-enforcer", "where it keeps what must survive a restart")
 	flags.StringVar(&o.status, "status-file", "/var/vcap/sys/run/egress-enforcer/status.json", "where it tells its status")
-	root.AddCommand(o.runCommand(), o.applyCommand(), o.checkCommand(), o.statusCommand(), o.readyCommand(), o.decommissionCommand())
+	flags.StringVar(&o.root, "root", "/", "the VM's root directory, for the boot unit")
+	root.AddCommand(o.runCommand(), o.applyCommand(), o.bootCommand(), o.checkCommand(), o.statusCommand(), o.readyCommand(), o.decommissionCommand())
 	return root
 }
 
@@ -101,8 +103,18 @@ func subcommand(name, short, long string, work func(context.Context) error) *cob
 	}}
 }
 
+func (o *options) unit() boot.Unit { return boot.Unit{Root: o.root} }
+
 func (o *options) source() enforcer.Source {
 	return enforcer.Source{Files: o.files, Config: o.config, LastGood: filepath.Join(o.state, "last-good.json")}
+}
+
+func (o *options) rules() enforcer.Rules {
+	runner := system.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone))
+	return &backend.Rules{
+		IPTables: iptables.New(iptables.Impatient{CmdRunner: runner, Limit: patience}, o.files),
+		NFTables: &nftables.Table{},
+	}
 }
 
 // enforcer puts the parts together. In userland mode the tunnel's device must be exempt from the blocks
@@ -111,13 +123,9 @@ func (o *options) enforcer(loaded enforcer.Loaded) *enforcer.Enforcer {
 	settings := func(name, file string, want func(egress.Policy) []egress.Setting) *routes.Settings {
 		return routes.NewSettings(name, o.files, "/proc/sys", filepath.Join(o.state, file), want)
 	}
-	runner := system.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone))
 	return &enforcer.Enforcer{
 		Loaded: loaded,
-		Rules: &backend.Rules{
-			IPTables: iptables.New(iptables.Impatient{CmdRunner: runner, Limit: patience}, o.files),
-			NFTables: &nftables.Table{},
-		},
+		Rules:  o.rules(),
 		Guards: []enforcer.Layer{
 			routes.Table{},
 			settings("kernel parameters", "kernel-parameters.json", egress.Policy.Settings),

@@ -84,7 +84,36 @@ func (o *options) apply(context.Context) error {
 		return fmt.Errorf("the configured policy is not enforced (enforced instead: %s):\n%s",
 			status.Configuration, strings.Join(status.Problems, "\n"))
 	}
-	return o.source().Keep()
+	if err := o.source().Keep(); err != nil {
+		return err
+	}
+	if unit := o.unit(); unit.Possible() {
+		program, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("finding this program: %w", err)
+		}
+		return unit.Install(program, o.config)
+	}
+	return nil
+}
+
+func (o *options) bootCommand() *cobra.Command {
+	return subcommand("boot", "Enforce before the network is up; what the boot unit does",
+		"boot puts up the rules and the IPsec blocks, and nothing that opens a way: no route, no forwarding. The unit\nthat runs it is written by apply on VMs that boot by systemd.", o.boot)
+}
+
+func (o *options) boot(context.Context) error {
+	loaded, err := o.source().Load()
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, layer := range []enforcer.Layer{o.rules(), routes.Blocks{}} {
+		if err := layer.Apply(loaded.Policy); err != nil {
+			failed = append(failed, fmt.Errorf("applying the %s: %w", layer.Name(), err))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 func (o *options) checkCommand() *cobra.Command {
@@ -190,6 +219,9 @@ func (o *options) decommissionCommand() *cobra.Command {
 				loaded = enforcer.Loaded{Policy: egress.Policy{}}
 			}
 			if err := o.enforcer(loaded).Remove(); err != nil {
+				return err
+			}
+			if err := o.unit().Remove(); err != nil {
 				return err
 			}
 			for _, file := range []string{o.source().LastGood, o.status} {

@@ -2,7 +2,6 @@ package command_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,7 +44,7 @@ func (t *topology) configure(host string, config any) {
 func (t *topology) enforcer(host string, args ...string) *exec.Cmd {
 	dir := filepath.Join(t.dir, host)
 	return t.command(host, filepath.Join(t.dir, programName), append(args, "--config", filepath.Join(dir, "enforcer.json"),
-		"--state-dir", filepath.Join(dir, "state"), "--status-file", filepath.Join(dir, "status.json"))...)
+		"--state-dir", filepath.Join(dir, "state"), "--status-file", filepath.Join(dir, "status.json"), "--root", filepath.Join(dir, "root"))...)
 }
 
 func (t *topology) apply(host string, config any) {
@@ -266,6 +265,40 @@ var _ = Describe("With the enforcer", func() {
 				}
 			})
 
+			It("after a reboot nothing passes before the process runs, and the rest of the network does", func() {
+				boots := func(host string) {
+					for _, sign := range []string{"run/systemd/system/x", "var/vcap/bosh/agent.json"} {
+						path := filepath.Join(t.dir, host, "root", sign)
+						Expect(os.MkdirAll(filepath.Dir(path), 0o750)).To(Succeed())
+						Expect(os.WriteFile(path, nil, 0o640)).To(Succeed())
+					}
+				}
+				boots("cell")
+				boots("gateway")
+				t.apply("cell", cell(nil))
+				t.apply("gateway", gateway(nil))
+				for _, host := range []string{"cell", "gateway"} {
+					root := filepath.Join(t.dir, host, "root")
+					unit, err := os.ReadFile(filepath.Join(root, "etc/systemd/system/egress-enforcer-boot.service"))
+					Expect(err).NotTo(HaveOccurred())
+					Expect(string(unit)).To(ContainSubstring("egress-enforcer boot --config"))
+					out, err := t.enforcer(host, "decommission").CombinedOutput()
+					Expect(err).NotTo(HaveOccurred(), string(out))
+					Expect(filepath.Join(root, "var/lib/egress-enforcer")).NotTo(BeADirectory())
+				}
+				Expect(t.ask("app", service+":8080")).To(Equal("leaked"), "as after a reboot, without the unit")
+				for _, host := range []string{"cell", "gateway"} {
+					out, err := t.enforcer(host, "boot").CombinedOutput()
+					Expect(err).NotTo(HaveOccurred(), string(out))
+				}
+				Expect(t.ask("app", service+":8080")).To(Equal("refused"))
+				Expect(t.ask("cell", service+":8080")).To(Equal("refused"))
+				Expect(t.ask("cell", publicService+":443")).To(Equal("public"), "the VM's own network")
+				t.apply("cell", cell(nil))
+				t.apply("gateway", gateway(nil))
+				Expect(t.ask("app", service+":8080")).To(Equal("private"))
+			})
+
 			It("a bad configuration keeps the last good policy, fails and says why", func() {
 				t.apply("cell", cell(nil))
 				before := t.snapshot("cell")
@@ -349,19 +382,4 @@ var _ = Describe("With the enforcer", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(out)).To(ContainSubstring(`"enforced": true`))
 	})
-})
-
-var _ = Describe("The command line", func() {
-	DescribeTable("answers a wrong usage with 2", func(args ...string) {
-		command := exec.Command(os.Args[0])
-		command.Args = append([]string{programName}, args...)
-		var exit *exec.ExitError
-		out, err := command.CombinedOutput()
-		Expect(err).To(BeAssignableToTypeOf(exit), string(out))
-		Expect(err.(*exec.ExitError).ExitCode()).To(Equal(2), fmt.Sprint(string(out)))
-	},
-		Entry("an unknown command", "enforce"),
-		Entry("an unknown flag", "run", "--now"),
-		Entry("an argument too many", "apply", "this"),
-	)
 })
