@@ -212,6 +212,9 @@ func (c Customer) start(section, configuration string, files ...File) {
 	socket := "unix://" + filepath.Join(c.directory, "charon.vici")
 	write("strongswan.conf", section+` {
   load = `+c.crypto+` `+plugins+`kernel-libipsec kernel-netlink socket-default vici
+  retransmit_timeout = 1.0
+  retransmit_base = 1.2
+  retransmit_tries = 3
   plugins { vici { socket = `+socket+` } }
   filelog { stderr { default = 1 } }
 }

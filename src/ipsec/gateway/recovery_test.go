@@ -1,0 +1,81 @@
+package gateway_test
+
+import (
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
+
+	. "privnet/ipsec/charontest"
+)
+
+// signal sends a signal to the charon in the gateway's namespace.
+func signalCharon(network Network, signal string) {
+	GinkgoHelper()
+	network.Exec(network.Gateway, "bash", "-c", `for pid in $(ip netns pids `+network.Gateway+`); do
+  [ "$(cat /proc/$pid/comm)" = charon ] && kill -`+signal+` $pid; done; true`)
+}
+
+// eager is a customer that tries again by itself, as devices do: it notices a dead gateway in seconds, and a
+// tunnel that was closed at once.
+func eager(network Network, version int) Customer {
+	GinkgoHelper()
+	configuration := customer(version, NAT{}, compatibleIKE, compatibleESP)
+	configuration = strings.Replace(configuration, "  local_addrs", "  dpd_delay = 1s\n  dpd_timeout = 3s\n  keyingtries = 0\n  local_addrs", 1)
+	return StartCustomer(network, strings.ReplaceAll(configuration, "remote_ts =", "dpd_action = start\n close_action = start\n remote_ts ="))
+}
+
+var _ = Describe("After charon", func() {
+	for _, version := range []int{1, 2} {
+		ike := []string{"", "1", "2"}[version]
+		start := func() (Network, VM, *gexec.Session, Customer) {
+			GinkgoHelper()
+			network := NewNetwork(NAT{})
+			gateway := NewVM(network, Settings{"ike": ike, "policy": "compatible"})
+			session := gateway.Run()
+			peer := eager(network, version)
+			peer.Swanctl("--initiate", "--child", "pair-0")
+			Expect(network.Reaches(Services[0])).To(BeTrue())
+			return network, gateway, session, peer
+		}
+		// back says how long it takes until there is traffic again.
+		back := func(network Network, what string) {
+			GinkgoHelper()
+			since := time.Now()
+			Eventually(func() bool { return network.Reaches(Services[0]) }, "40s", "50ms").Should(BeTrue())
+			AddReportEntry("IKEv"+ike+": from "+what+" to traffic", time.Since(since).Round(10*time.Millisecond).String())
+		}
+
+		It("was killed, the gateway ends, and the tunnel is back when it was started again: IKEv"+ike, func() {
+			network, gateway, session, _ := start()
+			signalCharon(network, "KILL")
+			Eventually(session, "5s").Should(gexec.Exit(1))
+			Expect(session.Err).To(gbytes.Say("charon ended by itself: signal: killed"))
+			Expect(statusOf(gateway)).To(And(HaveField("Healthy", false), HaveField("Problem", "charon ended by itself: signal: killed")))
+			gateway.Run()
+			Expect(statusOf(gateway)).To(HaveField("Healthy", true))
+			back(network, "start after kill")
+		})
+
+		It("hung, the gateway ends it and itself, and the tunnel is back when it was started again: IKEv"+ike, func() {
+			network, gateway, session, _ := start()
+			signalCharon(network, "STOP")
+			Eventually(session, "15s").Should(gexec.Exit(1))
+			Expect(session.Err).To(gbytes.Say("charon has not answered for 3s and is killed"))
+			gateway.Run()
+			back(network, "start after hang")
+		})
+
+		It("was stopped, the customer knows at once and is back by itself: IKEv"+ike, func() {
+			network, gateway, session, peer := start()
+			session.Terminate()
+			Eventually(session, "10s").Should(gexec.Exit(0))
+			Expect(peer.Swanctl("--list-sas")).NotTo(ContainSubstring("ESTABLISHED"))
+			gateway.Run()
+			back(network, "restart")
+		})
+	}
+})
