@@ -23,6 +23,9 @@ type shape struct {
 	policy, ike, esp string
 	segment, private []string
 	certificates     bool
+	// apart says that the customer asks for each pair in a child of its own. IKEv1 must; with IKEv2 some
+	// devices do, and others combine.
+	apart bool
 }
 
 // The addresses from which and to which packets are sent: one in each segment and private network.
@@ -61,6 +64,7 @@ func cases() []TableEntry {
 				for _, n := range nats {
 					s := c
 					s.segment, s.private, s.certificates = selectors.segment, selectors.private, certificates
+					s.apart = s.version == 1 || certificates // so that IKEv2 is seen both ways
 					out = append(out, Entry(fmt.Sprintf("IKEv%d, %s, %d×%d pairs, %s, %s", s.version, s.policy,
 						len(s.segment), len(s.private), map[bool]string{false: "PSK", true: "certificates"}[certificates], n.name), s, n.nat))
 				}
@@ -70,13 +74,9 @@ func cases() []TableEntry {
 	return out
 }
 
-// splits says whether the customer asks for each pair in a child of its own. IKEv1 must; with IKEv2 some
-// devices do, and others combine.
-func (s shape) splits() bool { return s.version == 1 || s.certificates }
-
 // children are the names and selectors of the customer's children.
 func (s shape) children() map[string][2][]string {
-	if !s.splits() {
+	if !s.apart {
 		return map[string][2][]string{"all": {s.private, s.segment}}
 	}
 	out := map[string][2][]string{}
@@ -200,7 +200,7 @@ func (s shape) loss() int {
 
 // first is the name of one of the customer's children.
 func (s shape) first() string {
-	if s.splits() {
+	if s.apart {
 		return "pair-0-0"
 	}
 	return "all"

@@ -116,6 +116,33 @@ var _ = Describe("A gateway", func() {
 			Expect(network.Reaches(Services[0])).To(BeTrue())
 		})
 
+		It("loses no packet of it while another is added, changed, given another key and removed", func() {
+			first := Settings{"address": Endpoint, "device": "strongswan"}
+			one := Settings{"psk_a": psk, "active_psk": "a"}
+			traffic := network.StartStream(GatewaySegment, Services[0])
+			for _, step := range []struct {
+				second any
+				keys   Settings
+				want   string
+			}{
+				{Settings{"address": "198.51.100.20", "device": "paloalto"}, one, "added agency-a-198-51-100-20-ikev2"},
+				{Settings{"address": "198.51.100.20", "device": "paloalto", "id": "vpn2.agency-a.example"}, one, "changed agency-a-198-51-100-20-ikev2"},
+				{Settings{"address": "198.51.100.20", "device": "paloalto", "id": "vpn2.agency-a.example"},
+					Settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "b"}, "no connection changed"},
+				{nil, one, "removed agency-a-198-51-100-20-ikev2"},
+			} {
+				endpoints := []any{first}
+				if step.second != nil {
+					endpoints = append(endpoints, step.second)
+				}
+				gateway.Configure(Settings{"endpoints": endpoints}, step.keys)
+				Expect(gateway.Do("reload").Out).To(gbytes.Say(step.want))
+			}
+			sent, answered := traffic.Stop()
+			Expect(sent).To(BeNumerically(">", 0))
+			Expect(answered).To(Equal(sent))
+		})
+
 		It("closes it on a reload that changes it, and takes the new one", func() {
 			gateway.Configure(Settings{"private_networks": []string{"10.150.0.0/16"}}, Settings{"psk_a": psk, "active_psk": "a"})
 			Expect(gateway.Do("reload").Out).To(gbytes.Say("changed agency-a-198-51-100-10-ikev2"))
