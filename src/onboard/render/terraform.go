@@ -11,7 +11,7 @@ import (
 	"privnet/onboard/platform"
 )
 
-// object is a JSON object of a Terraform configuration. Its keys are written in their order.
+// object is a JSON object of a Terraform configuration. Its keys come out sorted.
 type object = map[string]any
 
 // module is a Terraform configuration in JSON: resources by type and name.
