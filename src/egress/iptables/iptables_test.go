@@ -79,7 +79,10 @@ func suite(kind string) {
 		policy.IPTablesBinDir = dir
 		run = func(program string, args ...string) string {
 			GinkgoHelper()
-			out, err := exec.Command("ip", append([]string{"netns", "exec", namespace, program}, args...)...).CombinedOutput()
+			command := exec.Command("ip", append([]string{"netns", "exec", namespace, program}, args...)...)
+			// Apart, because iptables-save warns of tables of the other variant in the midst of a line.
+			command.Stderr = GinkgoWriter
+			out, err := command.Output()
 			Expect(err).NotTo(HaveOccurred(), string(out))
 			return string(out)
 		}
