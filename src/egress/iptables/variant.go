@@ -58,11 +58,13 @@ func (t *Table) variants(p egress.Policy, family egress.Family) (own variant, ot
 // version is what a program says about itself.
 func (t *Table) version(path string) (string, error) {
 	key := program{path: path}
-	if info, err := t.files.Stat(path); err == nil {
-		key.changed = info.ModTime()
-		if version, known := t.versions[key]; known {
-			return version, nil
+	if t.files.FileExists(path) {
+		if info, err := t.files.Stat(path); err == nil {
+			key.changed = info.ModTime()
 		}
+	}
+	if version, known := t.versions[key]; known {
+		return version, nil
 	}
 	version, stderr, _, err := t.runner.RunCommandQuietly(path, "--version")
 	if err != nil {
