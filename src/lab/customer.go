@@ -12,6 +12,7 @@ import (
 	"privnet/connection"
 	"privnet/handoff"
 	"privnet/lab/host"
+	"privnet/lab/vm"
 	"privnet/onboard/plan"
 )
 
@@ -71,7 +72,7 @@ func startEndpoint(ctx context.Context, dir string, h host.Host, path connection
 	}
 	var out string
 	var err error
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(vm.Patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if out, err = h.Run(ctx, "swanctl", "--load-all"); err == nil {
 			return nil
 		}

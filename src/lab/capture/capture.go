@@ -93,9 +93,13 @@ func Start(dir string, h host.Host, iface string) (*Capture, error) {
 	}
 }
 
-// Stop ends the capture, after what has been sent has had time to pass, and returns the packets.
+// settling is the time that what has been sent has to pass and to be written down. What tcpdump has not read
+// when it ends is lost, and on a busy machine it may not have had its turn yet.
+const settling = time.Second
+
+// Stop ends the capture, after a while, and returns the packets.
 func (c *Capture) Stop() ([]Packet, error) {
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(settling)
 	if err := c.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		return nil, fmt.Errorf("ending tcpdump: %w", err)
 	}

@@ -56,7 +56,7 @@ func (w World) closing(ctx context.Context) (string, error) {
 
 	reopening := time.Now()
 	for _, m := range child.FindAllStringSubmatch(list, -1) {
-		if _, err := endpoint.Run(ctx, "swanctl", "--initiate", "--child", m[1], "--timeout", "10"); err != nil {
+		if _, err := endpoint.Run(ctx, "swanctl", "--initiate", "--child", m[1], "--timeout", "30"); err != nil {
 			return "", fmt.Errorf("re-opening the tunnel at the endpoint: %w", err)
 		}
 	}
@@ -104,7 +104,7 @@ func (w World) quiet(packets []capture.Packet, sent int64) error {
 func (w World) allAnswer(ctx context.Context) (time.Time, error) {
 	for _, cell := range w.cells(true) {
 		for _, s := range w.Map.Services {
-			if _, err := persist(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+			if _, err := persist(ctx, func(ctx context.Context) (string, error) {
 				return get(ctx, w.Hosts[cell.App], fmt.Sprintf("http://%s/", s.Address))
 			}); err != nil {
 				return time.Time{}, err

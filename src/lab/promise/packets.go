@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +22,8 @@ import (
 const (
 	// patience is how long an answer may take that is promised, on a slow machine too.
 	patience = 5 * time.Second
+	// opening is how long the customer may take to open the tunnel.
+	opening = 30 * time.Second
 	// listening is how long an answer is waited for that must not come.
 	listening = time.Second
 )
@@ -53,9 +56,9 @@ func get(ctx context.Context, from host.Host, url string) (string, error) {
 	return fmt.Sprintf("%q in %d ms", strings.TrimSpace(string(body)), time.Since(start).Milliseconds()), nil
 }
 
-// persist repeats f until it succeeds or the time is over.
-func persist(ctx context.Context, limit time.Duration, f func(context.Context) (string, error)) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// persist repeats f until it succeeds or the time for a tunnel is over.
+func persist(ctx context.Context, f func(context.Context) (string, error)) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, opening)
 	defer cancel()
 	for {
 		answer, err := f(ctx)
@@ -64,7 +67,7 @@ func persist(ctx context.Context, limit time.Duration, f func(context.Context) (
 		}
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("not within %s: %w", limit, err)
+			return "", fmt.Errorf("not within %s: %w", opening, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -76,19 +79,23 @@ type door struct {
 	to   netip.AddrPort
 }
 
-// closed knocks at all the doors at the same time. An error says which of them answered.
+// closed knocks at all the doors at the same time. The error says which of them answered.
 func (w World) closed(ctx context.Context, doors []door) error {
-	errs := make([]error, len(doors))
+	answered := make([]string, len(doors))
 	var group sync.WaitGroup
 	for i, d := range doors {
 		group.Go(func() {
 			if answer, err := knock(ctx, w.Hosts[d.from], d.to.Addr(), d.to.Port()); err == nil {
-				errs[i] = fmt.Errorf("%s reaches %s: %s", d.from, d.to, answer)
+				answered[i] = fmt.Sprintf("%s reaches %s: %s", d.from, d.to, answer)
 			}
 		})
 	}
 	group.Wait()
-	return errors.Join(errs...)
+	answered = slices.DeleteFunc(answered, func(text string) bool { return text == "" })
+	if len(answered) > 0 {
+		return errors.New(strings.Join(answered, "; "))
+	}
+	return nil
 }
 
 // knock tries an address by TCP, UDP and ICMP. There is an error if nothing came back: also a refusal

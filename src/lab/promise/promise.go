@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"privnet/connection"
 	"privnet/lab/capture"
@@ -105,7 +104,7 @@ func (w World) reach(ctx context.Context) (string, error) {
 	var found []string
 	for _, cell := range w.cells(true) {
 		for _, s := range w.Map.Services {
-			answer, err := persist(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+			answer, err := persist(ctx, func(ctx context.Context) (string, error) {
 				return get(ctx, w.Hosts[cell.App], fmt.Sprintf("http://%s/", s.Address))
 			})
 			if err != nil {
