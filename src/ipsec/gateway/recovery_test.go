@@ -79,3 +79,38 @@ var _ = Describe("After charon", func() {
 		})
 	}
 })
+
+var _ = Describe("An endpoint", func() {
+	It("that has died is forgotten in seconds, with either IKE version", func(ctx SpecContext) {
+		var gateways []VM
+		for _, version := range []int{1, 2} {
+			network := NewNetwork(NAT{})
+			gateway := NewVM(network, Settings{"ike": []string{"", "1", "2"}[version], "policy": "compatible"})
+			gateway.Run()
+			peer := StartCustomer(network, customer(version, NAT{}, compatibleIKE, compatibleESP))
+			peer.Swanctl("--initiate", "--child", "pair-0")
+			network.Exec(network.Internet, "ip", "link", "set", "cust0", "down")
+			gateways = append(gateways, gateway)
+		}
+		began := time.Now()
+		for _, gateway := range gateways {
+			Eventually(func() int { return len(gateway.SAs(ctx)) }, "60s", "250ms").Should(BeZero())
+		}
+		AddReportEntry("a dead endpoint is forgotten after", time.Since(began).Round(time.Second).String())
+	})
+
+	It("that could not hear our answers does not have to wait when it can again", func() {
+		network := NewNetwork(NAT{})
+		NewVM(network, Settings{"policy": "compatible"}).Run()
+		peer := StartCustomer(network, customer(2, NAT{}, compatibleIKE, compatibleESP))
+		drop := []string{"iptables", "-w", "-A", "FORWARD", "-i", "gw0", "-j", "DROP"}
+		network.Exec(network.Internet, drop...)
+		for range 8 { // strongSwan's default locks it out after 5
+			_ = peer.Try("--initiate", "--child", "pair-0", "--timeout", "1")
+			_ = peer.Try("--terminate", "--ike", "platform", "--force", "--timeout", "1")
+		}
+		drop[2] = "-D"
+		network.Exec(network.Internet, drop...)
+		Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "3")).To(Succeed())
+	})
+})
