@@ -27,7 +27,8 @@ var vars = map[string]any{
 var (
 	forGateway = []string{
 		"vpn-gateway-ikev1.yml", "vpn-gateway-userland-data-path.yml", "vpn-gateway-path-mtu.yml",
-		"vpn-gateway-routing-iaas.yml", "vpn-gateway-next-psk.yml", "vpn-gateway-public-nic.yml", "vpn-gateway-fips.yml", "use-final-release.yml",
+		"vpn-gateway-routing-iaas.yml", "vpn-gateway-next-psk.yml", "vpn-gateway-public-nic.yml", "vpn-gateway-fips.yml",
+		"vpn-gateway-tunnel-doctor.yml", "use-final-release.yml",
 	}
 	forCF       = []string{"add-org-isolation.yml", "guard-shared-cells.yml", "use-final-release.yml"}
 	alternative = []string{"vpn-gateway-vip.yml", "use-latest-release.yml", "vpn-gateway-certificate.yml", "vpn-gateway-waiver.yml"}

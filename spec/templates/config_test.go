@@ -3,11 +3,13 @@ package templates_test
 import (
 	"encoding/json"
 	"net/netip"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"privnet/connection"
+	"privnet/doctor"
 	"privnet/document"
 	"privnet/egress"
 	"privnet/ipsec"
@@ -66,6 +68,19 @@ var _ = Describe("The programs read what is rendered", func() {
 		Entry("of a dedicated cell", "egress-enforcer/cell", egress.RoleCell, privateNetworks),
 		Entry("of a gateway", "egress-enforcer/gateway", egress.RoleGateway, privateNetworks),
 		Entry("of a shared cell, which knows no private network", "egress-enforcer/shared-cell", egress.RoleSharedCell, nil),
+	)
+
+	DescribeTable("for the doctor",
+		func(place string, role doctor.Role, source string) {
+			config, err := doctor.ParseConfig("doctor.json", file(place, "config/doctor.json"))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(config.Role).To(Equal(role))
+			Expect(config.Source).To(Equal(netip.MustParseAddr(source)))
+			Expect(config.Connection.PrivateNetworks).To(Equal(privateNetworks))
+			Expect(config.Listen).To(Equal(2 * time.Minute))
+		},
+		Entry("of a cell", "tunnel-doctor/cell", doctor.Cell, cellAddress),
+		Entry("of a gateway", "tunnel-doctor/gateway", doctor.Gateway, gatewayAddress),
 	)
 
 	DescribeTable("for the prober",

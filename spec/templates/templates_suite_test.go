@@ -90,6 +90,8 @@ var places = map[string]place{
 	"egress-enforcer/cell":        {job: "egress-enforcer", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},
 	"egress-enforcer/shared-cell": {job: "egress-enforcer", changes: map[string]any{"role": "shared-cell"}, address: "10.0.16.9"},
 	"private-dns":                 {job: "private-dns", address: cellAddress},
+	"tunnel-doctor/gateway":       {job: "tunnel-doctor", changes: map[string]any{"role": "gateway"}, address: gatewayAddress, linked: true},
+	"tunnel-doctor/cell":          {job: "tunnel-doctor", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},
 	"tunnel-prober/gateway":       {job: "tunnel-prober", changes: map[string]any{"role": "gateway"}, address: gatewayAddress, linked: true},
 	"tunnel-prober/cell":          {job: "tunnel-prober", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},
 	"org-isolation":               {job: "org-isolation", changes: map[string]any{"api_ca_certificate": nil, "client_secret": clientSecret}, address: "10.0.16.10", linked: true},

@@ -142,9 +142,11 @@ var _ = Describe("A change on the gateway", func() {
 		Entry("of the crypto policy", map[string]any{"policy": "modern"}, "ipsec-gateway"),
 		Entry("of charon's log level", map[string]any{"log_level": 1}, "ipsec-gateway"),
 		Entry("of the private networks", map[string]any{"private_networks": []any{"10.150.0.0/15"}},
-			"ipsec-gateway", "egress-enforcer/gateway", "egress-enforcer/cell", "tunnel-prober/gateway", "tunnel-prober/cell", "org-isolation"),
+			"ipsec-gateway", "egress-enforcer/gateway", "egress-enforcer/cell", "tunnel-prober/gateway", "tunnel-prober/cell", "org-isolation",
+			"tunnel-doctor/gateway", "tunnel-doctor/cell"),
 		Entry("of what may be opened", map[string]any{"inbound": []any{}}, "egress-enforcer/gateway", "egress-enforcer/cell"),
-		Entry("of the path's MTU", map[string]any{"path_mtu": 1300}, "egress-enforcer/gateway"),
-		Entry("of what is probed", map[string]any{"probes": []any{}}, "tunnel-prober/gateway", "tunnel-prober/cell"),
+		Entry("of the path's MTU", map[string]any{"path_mtu": 1300}, "egress-enforcer/gateway", "tunnel-doctor/gateway"),
+		Entry("of what is probed", map[string]any{"probes": []any{}}, "tunnel-prober/gateway", "tunnel-prober/cell",
+			"tunnel-doctor/gateway", "tunnel-doctor/cell"),
 	)
 })

@@ -301,6 +301,12 @@ func (r *Reader) waiting(now time.Time) []Finding {
 	return out
 }
 
+// Known says whether a row or an ordinary exchange has such a line.
+func Known(text string) bool {
+	row, _ := Match(text)
+	return row != nil || ordinaryLines.MatchString(text)
+}
+
 // Unknown are the last lines that no row knows.
 func (r *Reader) Unknown() []Line { return slices.Clone(r.unknown) }
 

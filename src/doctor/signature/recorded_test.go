@@ -102,6 +102,7 @@ var _ = Describe("What charon logged", func() {
 		{"rid", "12", p(signature.PeerIdentity), signature.Customer, "", ""},
 		{"rid-fqdn", "12", p(signature.PeerIdentity), signature.Customer, "", ""},
 		{"aggressive", "1", p(signature.ExchangeMode), signature.Customer, "", ""},
+		{"aggressive-refused", "1", p(signature.ExchangeMode), signature.Customer, "", ""},
 		{"version", "12", p(signature.IKEVersion), signature.Customer, "IKEv", "IKEv"},
 		{"src", "12", p(signature.SourceAddress), signature.Customer, "198.51.100.77", "198.51.100.10"},
 		{"ts-swap", "12", p(signature.Selectors), signature.Customer, "local 10.20.0.0/26, remote 10.150.0.0/16 (local and remote swapped)", "local 10.150.0.0/16"},

@@ -118,6 +118,11 @@ var Rows = []Row{
 		Meaning: "the endpoint uses aggressive mode, which gives a hash of the key to anyone who asks",
 	},
 	{
+		Name: "aggressive-mode-off", IKE: v1, Pattern: line(`Aggressive Mode PSK disabled for security reasons`),
+		effect: failure, Parameter: ExchangeMode, Side: Customer, stage: stageAuth,
+		Meaning: "the endpoint uses aggressive mode, which gives a hash of the key to anyone who asks",
+	},
+	{
 		Name: "child-proposal-v1", IKE: v1, Pattern: line(`no matching proposal found, sending NO_PROPOSAL_CHOSEN`),
 		effect: failure, Side: Customer, stage: stageChild, refine: proposals,
 		Meaning: "the endpoint's phase 2 (IPsec) proposal and the gateway's have no such algorithm in common",
@@ -186,9 +191,12 @@ var ordinaryLines = regexp.MustCompile(`^(?:` +
 	`message parsing failed|ID_PROT request with message ID \d+ processing failed|QUICK_MODE request with message ID \d+ processing failed|` +
 	`retransmit \d+ of request with message ID \d+|key exchange method .*(?:unacceptable|doesn't match).*|DH group .* unacceptable, requesting .*|` +
 	`deleting half open IKE_SA .*|vici .*|added vici connection: .*|removed vici connection: .*|updated vici connection: .*|` +
-	`loaded IKE shared key .*|loaded plugins: .*|providers loaded by OpenSSL.*|dropped capabilities.*|spawning \d+ worker threads|` +
-	`created TUN device.*|removed TUN device.*|flags changed for .*|interface \S+ (?:activated|deactivated|deleted|appeared)|\S+ (?:appeared|disappeared) on \S+|` +
+	`loaded IKE shared key .*|unloaded shared key .*|loaded plugins: .*|providers loaded by OpenSSL.*|dropped capabilities.*|spawning \d+ worker threads|` +
+	`created TUN device.*|removed TUN device.*|flags changed for .*|interface \S+ (?:activated|deactivated|deleted|appeared)|\S+ (?:appeared on|disappeared from) \S+|` +
 	`WARNING: IKEv1 support is deprecated.*|SIG(?:TERM|INT|HUP) received.*|received stroke.*|no \S+ configured for .*|received \w+ notify|` +
 	`(?:path probing|using|enabling|installing|uninstalling|unable to install source route for) .*|IKE_SA deleted|received message ID \d+, expected \d+, ignored|` +
 	`charon (?:is )?(?:ready|started|stopped|starting).*` +
 	`)$`)
+
+// Good says whether the line is progress worth telling.
+func (r Row) Good() bool { return r.effect == established || r.effect == childUp }

@@ -1,0 +1,278 @@
+package faults_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+	"golang.org/x/sys/unix"
+
+	"privnet/doctor"
+	"privnet/ipsec"
+	. "privnet/ipsec/charontest"
+	"privnet/ipsec/vici"
+)
+
+const key = "Zq3vT8mKx1LpR6wYb9NcJ4hGd7FsU2aEoI5tXkQyVrMnBzPu"
+
+type object = map[string]any
+
+// peer is what the customer has configured; a fault changes one field.
+type peer struct {
+	version                  int
+	source                   string
+	ike, esp                 string
+	id, gatewayID            string
+	key                      string
+	aggressive, encapsulates bool
+	// local and remote are the selectors of each child; with IKEv2 there is one.
+	local, remote []string
+}
+
+func healthyPeer(version int) peer {
+	p := peer{
+		version: version, source: Endpoint, ike: "aes256-sha256-modp2048", esp: "aes256-sha256-modp2048",
+		id: Endpoint, gatewayID: GatewayPublic, key: key,
+		local: []string{"10.150.0.0/16", "172.30.8.0/22"}, remote: []string{"10.20.0.0/26", "10.20.0.0/26"},
+	}
+	if version == 2 {
+		p.local, p.remote = []string{"10.150.0.0/16,172.30.8.0/22"}, []string{"10.20.0.0/26"}
+	}
+	return p
+}
+
+func (p peer) configuration() string {
+	var children strings.Builder
+	for i := range p.local {
+		fmt.Fprintf(&children, "pair-%d {\n local_ts = %s\n remote_ts = %s\n esp_proposals = %s\n }\n", i, p.local[i], p.remote[i], p.esp)
+	}
+	yes := map[bool]string{true: "yes", false: "no"}
+	return fmt.Sprintf(`connections { platform {
+  version = %d
+  local_addrs = %s
+  remote_addrs = %s
+  proposals = %s
+  aggressive = %s
+  encap = %s
+  local { auth = psk
+    id = %s }
+  remote { auth = psk
+    id = %s }
+  children { %s }
+} }
+secrets { ike-platform { id = %s
+  secret = "%s" } }
+`, p.version, p.source, GatewayPublic, p.ike, yes[p.aggressive], yes[p.encapsulates], p.id, p.gatewayID, children.String(), p.gatewayID, p.key)
+}
+
+// bench is a gateway VM, the internet, and a customer.
+type bench struct {
+	network  Network
+	dir      string
+	process  *gexec.Session
+	customer Customer
+	peer     peer
+	// stopService ends the first service.
+	stopService func() error
+}
+
+// settings of a bench that a fault changes before anything starts.
+type settings struct {
+	nat NAT
+	// ike is the gateway's version, unless it is the peer's.
+	ike string
+	// enforced is what the enforcer says.
+	unenforced bool
+	// gateway are fields of gateway.json to change, psk is the gateway's key.
+	gateway object
+	// noProbes declares no targets.
+	noProbes bool
+}
+
+func newBench(p peer, s settings) *bench {
+	GinkgoHelper()
+	StrongSwan()
+	b := &bench{network: NewNetwork(s.nat), dir: GinkgoT().TempDir(), peer: p}
+	b.in(b.network.Gateway, "sysctl -qw net.ipv4.ip_forward=1")
+	if s.nat.Customer {
+		b.peer.source = EndpointPrivate
+	}
+	// More than one address to send from, and room in the path for what every tunnel carries.
+	b.in(b.network.Customer, "ip address add 198.51.100.77/24 dev net0")
+	connection := object{
+		"org": "agency-a", "segment": []string{"10.20.0.0/26"}, "private_networks": []string{"10.150.0.0/16", "172.30.8.0/22"},
+		"gateways":  []object{{"address": GatewaySegment, "public_address": GatewayPublic}},
+		"endpoints": []object{{"address": Endpoint, "device": "strongswan"}}, "data_path": "userland",
+	}
+	ike := s.ike
+	if ike == "" {
+		ike = strconv.Itoa(p.version)
+	}
+	gateway := object{"connection": connection, "addresses": []string{GatewaySegment}, "ike": ike, "policy": "compatible", "log_level": 1}
+	for name, value := range s.gateway {
+		gateway[name] = value
+	}
+	b.write("gateway.json", gateway)
+	b.write("psk.json", object{"psk_a": key, "active_psk": "a"})
+	full := object{}
+	for name, value := range connection {
+		full[name] = value
+	}
+	full["routing"] = "host"
+	if !s.noProbes {
+		full["probes"] = []object{
+			{"address": Services[0], "check": "icmp"}, {"address": Services[0], "check": "tcp", "port": 8443}, {"address": Services[1], "check": "icmp"},
+		}
+	}
+	b.write("doctor.json", object{"role": "gateway", "connection": full, "addresses": []string{GatewaySegment}})
+	b.enforcer(!s.unenforced)
+	for _, name := range []string{"jobs/ipsec-gateway", "pids/ipsec-gateway"} {
+		Expect(os.MkdirAll(b.path(name), 0o755)).To(Succeed())
+	}
+	b.start()
+	b.customer = StartCustomer(b.network, b.peer.configuration())
+	b.serve()
+	return b
+}
+
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *bench) write(name string, content any) {
+	GinkgoHelper()
+	data, err := json.MarshalIndent(content, "", "  ")
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.WriteFile(b.path(name), data, 0o600)).To(Succeed())
+}
+
+// enforcer writes what the egress enforcer would say.
+func (b *bench) enforcer(on bool) {
+	GinkgoHelper()
+	problems := []string{}
+	if !on {
+		problems = []string{"the jump to the chain is gone"}
+	}
+	b.write("enforcer.json", object{"enforced": on, "role": "gateway", "backend": "iptables", "configuration": "configured",
+		"checked": time.Now(), "problems": problems})
+}
+
+func (b *bench) in(namespace, command string) {
+	GinkgoHelper()
+	b.network.Exec(namespace, strings.Fields(command)...)
+}
+
+// block drops packets between gateway and customer on the internet.
+func (b *bench) block(rule string) {
+	GinkgoHelper()
+	b.in(b.network.Internet, "iptables -w -I FORWARD "+rule+" -j DROP")
+}
+
+func (b *bench) gatewayFlags() []string {
+	return []string{"--config", b.path("gateway.json"), "--psk", b.path("psk.json"), "--data", b.path("data"),
+		"--run", b.path("run"), "--strongswan", StrongSwan(), "--view", b.path("view/vici.sock"), "--view-group", "0"}
+}
+
+func (b *bench) start() {
+	GinkgoHelper()
+	log, err := os.Create(b.path("gateway.log"))
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(log.Close)
+	cmd := Command(b.network.Gateway, append([]string{program("ipsec-gateway"), "run"}, b.gatewayFlags()...)...)
+	b.process, err = gexec.Start(cmd, log, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { b.process.Kill().Wait(5 * time.Second) })
+	Expect(os.WriteFile(b.path("pids/ipsec-gateway/ipsec-gateway.pid"), []byte(strconv.Itoa(cmd.Process.Pid)), 0o600)).To(Succeed())
+	ready := Command(b.network.Gateway, append([]string{program("ipsec-gateway"), "ready", "--timeout", "10s"}, b.gatewayFlags()...)...)
+	output, err := ready.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "%s", output)
+}
+
+// unload takes charon everything that it was given.
+func (b *bench) unload() {
+	GinkgoHelper()
+	ctx := context.Background()
+	charon, err := vici.Connect(ctx, b.path("run/charon.vici"))
+	Expect(err).NotTo(HaveOccurred())
+	defer charon.Close()
+	_, _, err = charon.Load(ctx, ipsec.Rendered{}, nil)
+	Expect(err).NotTo(HaveOccurred())
+}
+
+// serve answers on the first service's TCP port. A socket belongs to the namespace that it was made in.
+func (b *bench) serve() {
+	GinkgoHelper()
+	var listener net.Listener
+	inside(b.network.Customer, func() {
+		var err error
+		listener, err = net.Listen("tcp", Services[0]+":8443")
+		Expect(err).NotTo(HaveOccurred())
+	})
+	b.stopService = listener.Close
+	DeferCleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+}
+
+func inside(namespace string, do func()) {
+	GinkgoHelper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	Expect(err).NotTo(HaveOccurred())
+	defer home.Close()
+	there, err := os.Open("/run/netns/" + namespace)
+	Expect(err).NotTo(HaveOccurred())
+	defer there.Close()
+	Expect(unix.Setns(int(there.Fd()), unix.CLONE_NEWNET)).To(Succeed())
+	defer func() { Expect(unix.Setns(int(home.Fd()), unix.CLONE_NEWNET)).To(Succeed()) }()
+	do()
+}
+
+// initiate lets the customer try every child.
+func (b *bench) initiate() error {
+	var failed error
+	for i := range b.peer.local {
+		if err := b.customer.Try("--initiate", "--child", fmt.Sprintf("pair-%d", i), "--timeout", "2"); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// ask runs the doctor on the gateway.
+func (b *bench) ask(flags ...string) (doctor.Report, int) {
+	GinkgoHelper()
+	flags = append([]string{"--json", "--listen", "3s", "--config", b.path("doctor.json"), "--log", b.path("gateway.log"),
+		"--enforcer", b.path("enforcer.json"), "--jobs", b.path("jobs"), "--pids", b.path("pids"),
+		"--gateway-config", b.path("gateway.json"), "--gateway-psk", b.path("psk.json"),
+		"--gateway-data", b.path("data"), "--gateway-run", b.path("run")}, flags...)
+	cmd := exec.Command("ip", append([]string{"netns", "exec", b.network.Gateway, program("tunnel-doctor")}, flags...)...)
+	cmd.Stderr = GinkgoWriter
+	output, err := cmd.Output()
+	GinkgoWriter.Printf("%s\n", output)
+	code := cmd.ProcessState.ExitCode()
+	if code > 3 || code < 0 {
+		Expect(err).NotTo(HaveOccurred())
+	}
+	var report doctor.Report
+	Expect(json.Unmarshal(output, &report)).To(Succeed())
+	Expect(string(output)).NotTo(ContainSubstring(key))
+	return report, code
+}

@@ -1,0 +1,220 @@
+package faults_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"privnet/doctor"
+	"privnet/doctor/signature"
+	. "privnet/ipsec/charontest"
+)
+
+// fault is one thing that is wrong.
+type fault struct {
+	name string
+	// versions are those of IKE in which it can be.
+	versions string
+	// peer changes what the customer has configured, bench what the gateway has.
+	peer  func(p *peer)
+	bench settings
+	// before is done before the customer tries, after when its tunnel stands.
+	before, after func(b *bench)
+	// silent says that the customer does not try.
+	silent    bool
+	parameter signature.Parameter
+	side      signature.Side
+}
+
+// each does the same to every child.
+func each(list *[]string, value string) {
+	for i := range *list {
+		(*list)[i] = value
+	}
+}
+
+var faults = []fault{
+	// Phase 1.
+	{name: "phase 1 encryption AES-128", versions: "12", peer: func(p *peer) { p.ike = "aes128-sha256-modp2048" }, parameter: signature.IKEEncryption, side: signature.Customer},
+	{name: "phase 1 encryption 3DES", versions: "12", peer: func(p *peer) { p.ike = "3des-sha256-modp2048" }, parameter: signature.IKEEncryption, side: signature.Customer},
+	{name: "phase 1 hash SHA-1", versions: "12", peer: func(p *peer) { p.ike = "aes256-sha1-modp2048" }, parameter: signature.IKEHash, side: signature.Customer},
+	{name: "phase 1 hash MD5", versions: "12", peer: func(p *peer) { p.ike = "aes256-md5-modp2048" }, parameter: signature.IKEHash, side: signature.Customer},
+	{name: "phase 1 PRF SHA-1", versions: "2", peer: func(p *peer) { p.ike = "aes256-sha256-prfsha1-modp2048" }, parameter: signature.IKEPRF, side: signature.Customer},
+	{name: "phase 1 group 2", versions: "12", peer: func(p *peer) { p.ike = "aes256-sha256-modp1024" }, parameter: signature.IKEGroup, side: signature.Customer},
+	{name: "phase 1 group 5", versions: "12", peer: func(p *peer) { p.ike = "aes256-sha256-modp1536" }, parameter: signature.IKEGroup, side: signature.Customer},
+	{name: "IKEv1 to a gateway of IKEv2", versions: "1", bench: settings{ike: "2"}, parameter: signature.IKEVersion, side: signature.Customer},
+	{name: "IKEv2 to a gateway of IKEv1", versions: "2", bench: settings{ike: "1"}, parameter: signature.IKEVersion, side: signature.Customer},
+	{name: "aggressive mode", versions: "1", peer: func(p *peer) { p.aggressive = true }, parameter: signature.ExchangeMode, side: signature.Customer},
+	{name: "another source address", versions: "12", peer: func(p *peer) { p.source = "198.51.100.77" }, parameter: signature.SourceAddress, side: signature.Customer},
+	// Identity and key.
+	{name: "a wrong key", versions: "12", peer: func(p *peer) { p.key = "wrong" + key }, parameter: signature.PreSharedKey, side: signature.Customer},
+	{name: "a key with a blank at its end", versions: "12", peer: func(p *peer) { p.key = key + " " }, parameter: signature.PreSharedKey, side: signature.Customer},
+	{name: "an identity of type FQDN", versions: "12", peer: func(p *peer) { p.id = "fqdn:vpn.agency.example" }, parameter: signature.OwnIdentityType, side: signature.Customer},
+	{name: "an identity of type e-mail", versions: "12", peer: func(p *peer) { p.id = "email:vpn@agency.example" }, parameter: signature.OwnIdentityType, side: signature.Customer},
+	{name: "an identity of type key id", versions: "12", peer: func(p *peer) { p.id = "keyid:agency" }, parameter: signature.OwnIdentityType, side: signature.Customer},
+	{name: "its private address as identity", versions: "12", peer: func(p *peer) { p.id = "192.168.1.5" }, parameter: signature.OwnIdentityValue, side: signature.Customer},
+	{name: "the gateway's private address as peer identity", versions: "12", peer: func(p *peer) { p.gatewayID = GatewaySegment }, parameter: signature.PeerIdentity, side: signature.Customer},
+	{name: "a name as peer identity", versions: "12", peer: func(p *peer) { p.gatewayID = "fqdn:gateway.example" }, parameter: signature.PeerIdentity, side: signature.Customer},
+	{name: "hammering with a wrong key", versions: "12", peer: func(p *peer) { p.key = "wrong" + key },
+		before: func(b *bench) {
+			for range 4 {
+				_ = b.customer.Try("--initiate", "--child", "pair-0", "--timeout", "1")
+			}
+		}, parameter: signature.PreSharedKey, side: signature.Customer},
+	// Phase 2.
+	{name: "phase 2 encryption AES-128", versions: "12", peer: func(p *peer) { p.esp = "aes128-sha256-modp2048" }, parameter: signature.ESPEncryption, side: signature.Customer},
+	{name: "phase 2 encryption 3DES", versions: "12", peer: func(p *peer) { p.esp = "3des-sha256-modp2048" }, parameter: signature.ESPEncryption, side: signature.Customer},
+	{name: "phase 2 hash SHA-1", versions: "12", peer: func(p *peer) { p.esp = "aes256-sha1-modp2048" }, parameter: signature.ESPHash, side: signature.Customer},
+	{name: "phase 2 group 2", versions: "1", peer: func(p *peer) { p.esp = "aes256-sha256-modp1024" }, parameter: signature.ESPGroup, side: signature.Customer},
+	{name: "no PFS", versions: "1", peer: func(p *peer) { p.esp = "aes256-sha256" }, parameter: signature.ESPGroup, side: signature.Customer},
+	{name: "no PFS, at the first rekeying", versions: "2", peer: func(p *peer) { p.esp = "aes256-sha256" },
+		after: func(b *bench) { _ = b.customer.Try("--rekey", "--child", "pair-0") }, parameter: signature.ESPGroup, side: signature.Customer},
+	{name: "phase 2 group 2, at the first rekeying", versions: "2", peer: func(p *peer) { p.esp = "aes256-sha256-modp1024" },
+		after: func(b *bench) { _ = b.customer.Try("--rekey", "--child", "pair-0") }, parameter: signature.ESPGroup, side: signature.Customer},
+	{name: "swapped selectors", versions: "12", peer: func(p *peer) { each(&p.local, "10.20.0.0/26"); each(&p.remote, "10.150.0.0/16") }, parameter: signature.Selectors, side: signature.Customer},
+	{name: "another private network", versions: "12", peer: func(p *peer) { each(&p.local, "10.99.0.0/16") }, parameter: signature.PrivateSelector, side: signature.Customer},
+	{name: "another segment", versions: "12", peer: func(p *peer) { each(&p.remote, "10.21.0.0/26") }, parameter: signature.SegmentSelector, side: signature.Customer},
+	{name: "a single host of each private network", versions: "12", peer: func(p *peer) {
+		p.local = []string{"10.150.0.1/32", "172.30.8.1/32"}[:len(p.local)]
+		if p.version == 2 {
+			p.local = []string{"10.150.0.1/32,172.30.8.1/32"}
+		}
+	}, parameter: signature.PrivateSelector, side: signature.Customer},
+	{name: "a part of a private network", versions: "12", peer: func(p *peer) {
+		p.local[0] = map[int]string{1: "10.150.0.0/24", 2: "10.150.0.0/24,172.30.8.0/22"}[p.version]
+	}, parameter: signature.PrivateSelector, side: signature.Customer},
+	{name: "a part of the segment", versions: "12", peer: func(p *peer) { each(&p.remote, "10.20.0.0/28") }, parameter: signature.SegmentSelector, side: signature.Customer},
+	{name: "one port only", versions: "12", peer: func(p *peer) {
+		p.local[0] = map[int]string{1: "10.150.0.0/16[tcp/8443]", 2: "10.150.0.0/16[tcp/8443],172.30.8.0/22"}[p.version]
+	}, parameter: signature.PrivateSelector, side: signature.Customer},
+	{name: "a pair too few", versions: "1", peer: func(p *peer) { p.local, p.remote = p.local[:1], p.remote[:1] }, parameter: doctor.PairMissing, side: signature.Customer},
+	{name: "a network too few", versions: "2", peer: func(p *peer) { p.local[0] = "10.150.0.0/16" }, parameter: doctor.PairMissing, side: signature.Customer},
+	{name: "0.0.0.0/0 for all", versions: "1", peer: func(p *peer) {
+		p.local, p.remote = []string{"0.0.0.0/0"}, []string{"0.0.0.0/0"}
+	}, parameter: doctor.PairMissing, side: signature.Customer},
+	// The way between.
+	{name: "a customer that does not initiate", versions: "12", silent: true, parameter: doctor.NoPackets, side: signature.Customer},
+	{name: "UDP 500 to the gateway blocked", versions: "12", before: func(b *bench) { b.block("-d " + GatewayPublic + " -p udp --dport 500") }, parameter: doctor.NoPackets, side: signature.Customer},
+	{name: "UDP 500 from the gateway blocked", versions: "12", before: func(b *bench) {
+		b.block("-s " + GatewayPublic + " -p udp --sport 500")
+		_ = b.customer.Try("--initiate", "--child", "pair-0", "--timeout", "9")
+	}, parameter: signature.AnswersOn500, side: signature.Between},
+	{name: "UDP 4500 to the gateway blocked", versions: "12", before: func(b *bench) { b.block("-d " + GatewayPublic + " -p udp --dport 4500") }, parameter: signature.RequestsOn4500, side: signature.Between},
+	{name: "UDP 4500 from the gateway blocked", versions: "12", before: func(b *bench) {
+		b.block("-s " + GatewayPublic + " -p udp --sport 4500")
+		_ = b.customer.Try("--initiate", "--child", "pair-0", "--timeout", "12")
+	}, parameter: signature.AnswersOn4500, side: signature.Between},
+	{name: "ESP to the gateway blocked", versions: "12", after: func(b *bench) { b.block("-d " + GatewayPublic + " -p udp --dport 4500 -m u32 ! --u32 0>>22&0x3C@8=0") }, parameter: doctor.NoAnswer, side: signature.Customer},
+	{name: "ESP from the gateway blocked", versions: "12", after: func(b *bench) { b.block("-s " + GatewayPublic + " -p udp --sport 4500 -m u32 ! --u32 0>>22&0x3C@8=0") }, parameter: doctor.NoAnswer, side: signature.Customer},
+	{name: "a path that swallows large packets", versions: "12", after: func(b *bench) { b.block("-p udp -m length --length 1300:") }, parameter: doctor.MTU, side: signature.Between},
+	// Behind the endpoint.
+	{name: "their firewall drops what comes out of the tunnel", versions: "12", after: func(b *bench) { b.in(b.network.Customer, "iptables -w -I INPUT -s 10.20.0.0/26 -j DROP") }, parameter: doctor.NoAnswer, side: signature.Customer},
+	{name: "no route back into the tunnel", versions: "12", after: func(b *bench) {
+		b.in(b.network.Customer, "ip rule add to 10.20.0.0/26 priority 10 blackhole")
+	}, parameter: doctor.NoAnswer, side: signature.Customer},
+	{name: "a service that is down", versions: "12", after: func(b *bench) { _ = b.stopService() }, parameter: doctor.ServiceThere, side: signature.Customer},
+	{name: "a service whose firewall is closed", versions: "12", after: func(b *bench) { b.in(b.network.Customer, "iptables -w -I INPUT -p tcp --dport 8443 -j DROP") }, parameter: doctor.ServiceThere, side: signature.Customer},
+	// Our own side.
+	{name: "our firewall drops IKE on its way in", versions: "12", before: func(b *bench) { b.in(b.network.Gateway, "iptables -w -I INPUT -p udp --dport 500 -j DROP") }, parameter: signature.GatewayFirewall, side: signature.Platform},
+	{name: "our firewall drops IKE on its way out", versions: "12", before: func(b *bench) { b.in(b.network.Gateway, "iptables -w -I OUTPUT -p udp --sport 500 -j DROP") }, parameter: signature.GatewayFirewall, side: signature.Platform},
+	{name: "the gateway's process gone", versions: "12", after: func(b *bench) { b.process.Kill().Wait("5s") }, parameter: doctor.ServiceHere, side: signature.Platform},
+	{name: "the egress rules gone", versions: "12", after: func(b *bench) { b.enforcer(false) }, parameter: doctor.Rules, side: signature.Platform},
+	{name: "an enforcer that says nothing", versions: "12", after: func(b *bench) { Expect(os.Remove(b.path("enforcer.json"))).To(Succeed()) }, parameter: doctor.Rules, side: signature.Platform},
+	{name: "a charon that lost its connections", versions: "12", before: func(b *bench) { b.unload() }, parameter: signature.GatewayConnection, side: signature.Platform},
+	{name: "no forwarding", versions: "12", after: func(b *bench) { b.in(b.network.Gateway, "sysctl -qw net.ipv4.ip_forward=0") }, parameter: doctor.Forwarding, side: signature.Platform},
+	{name: "a wrong configuration", versions: "12", after: func(b *bench) {
+		b.write("gateway.json", object{"ike": "3"})
+	}, parameter: doctor.Configuration, side: signature.Platform},
+	{name: "the gateway's address gone", versions: "12", after: func(b *bench) { b.in(b.network.Gateway, "ip address del "+GatewaySegment+"/26 dev net0") }, parameter: doctor.Interface, side: signature.Platform},
+}
+
+var _ = Describe("The doctor names exactly", func() {
+	for _, f := range faults {
+		for _, digit := range f.versions {
+			version := int(digit - '0')
+			It(fmt.Sprintf("%s (IKEv%d)", f.name, version), Label(fmt.Sprintf("%s IKEv%d", catalogue, version)), func() {
+				p := healthyPeer(version)
+				if f.peer != nil {
+					f.peer(&p)
+				}
+				b := newBench(p, f.bench)
+				if f.before != nil {
+					f.before(b)
+				}
+				if !f.silent {
+					err := b.initiate()
+					if f.after != nil {
+						Expect(err).NotTo(HaveOccurred())
+					}
+				}
+				if f.after != nil {
+					f.after(b)
+				}
+				listen := "8s"
+				if f.parameter == doctor.NoPackets {
+					listen = "1s"
+				}
+				report, code := b.ask("--listen", listen)
+				Expect(report.Problems).NotTo(BeEmpty())
+				var named []string
+				for _, problem := range report.Problems {
+					if !problem.Warning {
+						named = append(named, string(problem.Parameter)+", "+string(problem.Side))
+					}
+					Expect(problem.Change).NotTo(BeEmpty())
+					Expect(problem.Message != "").To(Equal(problem.Side != signature.Platform))
+				}
+				// What is wrong with two pairs in the same way is named twice.
+				Expect(slices.Compact(named)).To(Equal([]string{string(f.parameter) + ", " + string(f.side)}))
+				Expect(code).To(Equal(1))
+				Expect(report.UnknownLines).To(BeEmpty())
+			})
+		}
+	}
+})
+
+var _ = Describe("Of two faults, the doctor names", func() {
+	names := func(b *bench) []signature.Parameter {
+		GinkgoHelper()
+		report, _ := b.ask()
+		var out []signature.Parameter
+		for _, problem := range report.Problems {
+			out = append(out, problem.Parameter)
+		}
+		return out
+	}
+	for _, version := range []int{1, 2} {
+		It(fmt.Sprintf("both where one exchange shows both (IKEv%d)", version), func() {
+			p := healthyPeer(version)
+			p.ike = "aes256-sha1-modp1024"
+			b := newBench(p, settings{})
+			Expect(b.initiate()).NotTo(Succeed())
+			Expect(names(b)).To(Equal([]signature.Parameter{signature.IKEHash, signature.IKEGroup}))
+		})
+
+		It(fmt.Sprintf("the nearer, and the other once that is corrected (IKEv%d)", version), func() {
+			p := healthyPeer(version)
+			p.key = "wrong" + key
+			each(&p.local, "10.99.0.0/16")
+			b := newBench(p, settings{})
+			Expect(b.initiate()).NotTo(Succeed())
+			Expect(names(b)).To(Equal([]signature.Parameter{signature.PreSharedKey}))
+			p.key = key
+			_ = b.customer.Try("--terminate", "--ike", "platform", "--force", "--timeout", "1")
+			b.customer.Configure(p.configuration())
+			Expect(b.initiate()).NotTo(Succeed())
+			Expect(names(b)).To(Equal([]signature.Parameter{signature.PrivateSelector}))
+		})
+
+		It(fmt.Sprintf("ours and theirs (IKEv%d)", version), func() {
+			p := healthyPeer(version)
+			p.key = "wrong" + key
+			b := newBench(p, settings{unenforced: true})
+			Expect(b.initiate()).NotTo(Succeed())
+			Expect(names(b)).To(Equal([]signature.Parameter{doctor.Rules, signature.PreSharedKey}))
+		})
+	}
+})

@@ -1,0 +1,108 @@
+// Package advice says what to change, on which screen or with which command, for a parameter and a type of
+// device. It is data (devices.go) and a sentence around it. Screens are named as in the vendors' current
+// manuals; where a device is unknown the words are those of the standards.
+package advice
+
+import (
+	"privnet/doctor/signature"
+)
+
+// topic is a group of parameters that a device has in one place.
+type topic int
+
+const (
+	// peer is the addresses, version, mode, key and identities of phase 1.
+	peer topic = iota
+	// ike is the algorithms of phase 1.
+	ike
+	// esp is the algorithms of phase 2.
+	esp
+	// networks is the selectors: proxy-IDs, encryption domains, interesting traffic.
+	networks
+	// initiate is what makes the device open the tunnel, and shows that it tries.
+	initiate
+	// ways is routes and rules behind and before the device.
+	ways
+	// mtu is the size of packets.
+	mtu
+)
+
+// place is where a parameter is, and what to do there.
+type place struct {
+	topic topic
+	// what is done to it, as in "set the encryption"; the right value follows if there is one.
+	what string
+}
+
+var places = map[signature.Parameter]place{
+	signature.IKEVersion:             {peer, "set the IKE version"},
+	signature.ExchangeMode:           {peer, "set the exchange mode to main mode"},
+	signature.SourceAddress:          {peer, "let the device send from the agreed address (local interface and address, source NAT), or tell us the new address; agreed is"},
+	signature.AuthMethod:             {peer, "set the authentication method"},
+	signature.PreSharedKey:           {peer, "enter the pre-shared key again, copied and not typed, without blanks or line ends"},
+	signature.OwnIdentityType:        {peer, "set the local identity (its type and value)"},
+	signature.OwnIdentityValue:       {peer, "set the local identity"},
+	signature.PeerIdentity:           {peer, "set the peer (remote) identity"},
+	signature.OneBox:                 {peer, "give each device an identity and a connection of its own, or switch one off"},
+	signature.Retries:                {peer, "correct what the other findings name; the gateway answers again half a minute after the device pauses"},
+	signature.IKEEncryption:          {ike, "set the phase 1 encryption"},
+	signature.IKEHash:                {ike, "set the phase 1 hash (integrity, authentication)"},
+	signature.IKEPRF:                 {ike, "set the phase 1 PRF"},
+	signature.IKEGroup:               {ike, "set the phase 1 Diffie-Hellman group"},
+	signature.IKELifetime:            {ike, "set the phase 1 lifetime"},
+	signature.ESPEncryption:          {esp, "set the phase 2 encryption"},
+	signature.ESPHash:                {esp, "set the phase 2 hash (integrity, authentication)"},
+	signature.ESPGroup:               {esp, "switch perfect forward secrecy (PFS) on with the group"},
+	signature.ESPLifetime:            {esp, "set the phase 2 lifetime"},
+	signature.ESPMode:                {esp, "set the phase 2 protocol and mode to ESP in tunnel mode"},
+	signature.PrivateSelector:        {networks, "set the local network (proxy-ID, traffic selector)"},
+	signature.SegmentSelector:        {networks, "set the remote network (proxy-ID, traffic selector)"},
+	signature.Selectors:              {networks, "set the networks of the tunnel, as seen from the device:"},
+	"missing selector pair":          {networks, "add a tunnel (proxy-ID, child, phase 2 entry) with"},
+	"IKE packets to the gateway":     {initiate, "make the device initiate, and let UDP 500, UDP 4500 and IP protocol 50 out to the gateway;"},
+	signature.AnswersOn500:           {ways, "let the gateway's answers from UDP 500 in to the device"},
+	signature.RequestsOn4500:         {ways, "let the device's packets out to UDP 4500 of the gateway, and switch NAT traversal on"},
+	signature.AnswersOn4500:          {ways, "let the gateway's answers from UDP 4500 in to the device"},
+	signature.Path:                   {ways, "see whether the device is up, reaches the internet, and lets UDP 500, UDP 4500 and IP protocol 50 pass both ways"},
+	"return traffic":                 {ways, "route the platform's segment into the tunnel on the way back and allow it in the rules; see whether the device counts decrypted packets (if not, ESP or UDP 4500 is blocked before it);"},
+	"service in the private network": {ways, "see whether the service runs and its own firewall lets the platform's segment in"},
+	"path MTU":                       {mtu, "let ICMP \"fragmentation needed\" pass, or lower the MSS; what must pass is"},
+}
+
+// here are the parameters on our side.
+var here = map[signature.Parameter]string{
+	"configuration":             "correct the property that the line names and deploy",
+	"egress rules":              "/var/vcap/sys/run/egress-enforcer/status.json says what does not stand; monit restart egress-enforcer applies the rules again",
+	"address of the gateway":    "give the gateway's instance group the static IP that connection.gateways declares, and deploy",
+	"IP forwarding":             "monit restart egress-enforcer: it switches forwarding on once its rules stand",
+	"default route":             "see the instance group's networks: one must have the default gateway",
+	"route to the gateway":      "monit restart egress-enforcer on this cell; with routing: iaas see the IaaS's route table",
+	signature.GatewayKey:        "monit restart ipsec-gateway, and compare the endpoint's id in the plan with what charon's line names",
+	signature.GatewayConnection: "/var/vcap/jobs/ipsec-gateway/bin/reload, or monit restart ipsec-gateway",
+	signature.GatewayFirewall:   "iptables-save and the IaaS's security group: let UDP 500, UDP 4500 and IP protocol 50 pass between the gateway and the endpoint",
+}
+
+// For says what to change on a device. want is what is right; it may be empty.
+func For(device string, parameter signature.Parameter, want string) string {
+	if text, ok := here[parameter]; ok {
+		return text
+	}
+	p, ok := places[parameter]
+	if !ok {
+		return ""
+	}
+	text := p.what
+	if want != "" {
+		switch p.topic {
+		case networks, ways, initiate, mtu:
+			text += " " + want
+		default:
+			text += " to " + want
+		}
+	}
+	where, known := devices[device]
+	if !known {
+		where = devices["other"]
+	}
+	return text + ". " + where[p.topic]
+}

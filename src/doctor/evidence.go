@@ -1,0 +1,109 @@
+package doctor
+
+import (
+	"net/netip"
+	"time"
+
+	"privnet/connection"
+	"privnet/doctor/signature"
+	"privnet/ipsec/vici"
+	"privnet/probe/check"
+	"privnet/probe/health"
+)
+
+// Role is what the VM is to the connection.
+type Role string
+
+const (
+	Gateway Role = "gateway"
+	Cell    Role = "cell"
+)
+
+// Evidence is all that was observed on one VM.
+type Evidence struct {
+	Role       Role
+	Connection connection.Connection
+	// Source is this VM's address in the segment.
+	Source netip.Addr
+	Now    time.Time
+	// Configuration says what is wrong with the jobs' configuration; empty if nothing is.
+	Configuration string
+	// Services are the processes that must run here.
+	Services    []Service
+	Enforcement health.Enforcement
+	Network     Network
+	// IKE is nil on a cell.
+	IKE *IKE
+	// Probes are the answers of the declared targets that this VM can ask.
+	Probes []Probe
+	// PathMTU is nil if nothing answered by which it could be measured.
+	PathMTU *PathMTU
+}
+
+// Service is a process that must run.
+type Service struct {
+	Name string
+	// Problem is empty if it answers.
+	Problem string
+}
+
+// Network is what the kernel says of this VM's place in it.
+type Network struct {
+	// Addresses are the VM's own.
+	Addresses []netip.Addr
+	// Forwarding is the kernel's ip_forward.
+	Forwarding bool
+	// DefaultRoute says that there is one.
+	DefaultRoute bool
+	// Routes are, on a cell, the next hops to the private networks.
+	Routes []Route
+	// Problem says why the kernel could not be asked.
+	Problem string
+}
+
+// Route is the way that the kernel would take to a private network.
+type Route struct {
+	PrivateNetwork netip.Prefix
+	// NextHop is not valid if there is none.
+	NextHop netip.Addr
+	// Problem says that the kernel refuses.
+	Problem string
+	// Heard says that the next hop answers on the link.
+	Heard bool
+}
+
+// IKE is what charon and the wire said.
+type IKE struct {
+	// Problem says why charon could not be asked; then SAs means nothing.
+	Problem string
+	// Missing is what charon does not hold of its configuration.
+	Missing string
+	SAs     []vici.SA
+	// Before are the SAs before the probes were sent.
+	Before   []vici.SA
+	Contacts map[netip.Addr]signature.Contact
+	Findings []signature.Finding
+	// Unknown are charon's lines that no signature knows.
+	Unknown []signature.Line
+	// LogProblem says why charon's log could not be read.
+	LogProblem string
+	// Wire counts the endpoint's IKE packets that reached the interface while it was listened to, Listened
+	// is for how long that was.
+	Wire     map[netip.Addr]int
+	Listened time.Duration
+}
+
+// Probe is what asking a target came to.
+type Probe struct {
+	Pair   connection.Pair
+	Name   string
+	Result check.Result
+}
+
+// PathMTU is the size in bytes of the packets that pass inside the tunnel.
+type PathMTU struct {
+	Target netip.Addr
+	// Passes is the largest that came back, Lost the smallest that did not though the kernel sent it; 0 if
+	// none was lost.
+	Passes, Lost int
+}

@@ -1,0 +1,286 @@
+// Package sense observes one VM for the doctor: the jobs' configuration and processes, the enforcer's
+// word, the kernel's addresses and routes, charon and its log, the wire, the declared targets. It changes
+// nothing and opens no tunnel; the only packets that it sends are those to the declared targets, and a
+// question for the gateway's link address.
+package sense
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	boshlog "github.com/cloudfoundry/bosh-utils/logger"
+	boshsys "github.com/cloudfoundry/bosh-utils/system"
+
+	"privnet/connection"
+	"privnet/doctor"
+	"privnet/doctor/signature"
+	"privnet/doctor/wire"
+	"privnet/ipsec"
+	"privnet/ipsec/gateway"
+	"privnet/ipsec/vici"
+	"privnet/probe"
+	"privnet/probe/check"
+	"privnet/probe/coverage"
+	"privnet/probe/health"
+)
+
+// Load reads the job's doctor.json.
+func Load(path string) (doctor.Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return doctor.Config{}, fmt.Errorf("reading the doctor's configuration: %w", err)
+	}
+	return doctor.ParseConfig(path, data)
+}
+
+// Senses are where the doctor looks.
+type Senses struct {
+	// Gateway are the paths of the job ipsec-gateway.
+	Gateway gateway.Paths
+	// Log is charon's log, as ipsec-gateway writes it.
+	Log string
+	// Enforcer is the egress enforcer's status file.
+	Enforcer string
+	// Jobs and PIDs are BOSH's directory of jobs and bpm's of pid files.
+	Jobs, PIDs string
+}
+
+// DefaultSenses are those on a VM.
+func DefaultSenses() Senses {
+	return Senses{
+		Gateway:  gateway.DefaultPaths(),
+		Log:      "/var/vcap/sys/log/ipsec-gateway/ipsec-gateway.stdout.log",
+		Enforcer: "/var/vcap/sys/run/egress-enforcer/status.json",
+		Jobs:     "/var/vcap/jobs",
+		PIDs:     "/var/vcap/sys/run/bpm",
+	}
+}
+
+const (
+	// patience is how long charon may take.
+	patience = 5 * time.Second
+	// answer is how long a target may take, and tries how often it is asked.
+	answer = 2 * time.Second
+	tries  = 2
+	// glance is how often it is seen whether listening has told what is wrong.
+	glance = 200 * time.Millisecond
+	// deafAfter is for how many glances charon may not have heard what the wire brought.
+	deafAfter = 5
+)
+
+// Observe gathers all evidence once.
+func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
+	e := doctor.Evidence{
+		Role: c.Role, Connection: c.Connection, Source: c.Source,
+		Services: s.services(), Network: s.network(c), Enforcement: s.enforcement(),
+	}
+	carries := true
+	if c.Role == doctor.Gateway {
+		reader := signature.NewReader(Expect(c, connection.IKEAuto))
+		e.IKE, e.Configuration = s.ike(ctx, c, reader)
+		carries = slices.ContainsFunc(c.Connection.Pairs(), func(p connection.Pair) bool {
+			return coverage.Of(p, c.Connection.Endpoints, e.IKE.SAs).Extent != health.Nothing
+		})
+	}
+	if carries {
+		e.Probes = probes(ctx, c)
+		e.PathMTU = pathMTU(c, e.Probes)
+	}
+	if e.IKE != nil && e.IKE.Problem == "" {
+		e.IKE.Before = e.IKE.SAs
+		if sas, err := listSAs(ctx, s.Gateway.Socket()); err == nil {
+			e.IKE.SAs = sas
+		}
+	}
+	e.Now = time.Now()
+	return e
+}
+
+// Expect is what charon's log is compared with.
+func Expect(c doctor.Config, ike connection.IKE) signature.Expect {
+	out := signature.Expect{
+		Endpoints: c.Connection.Endpoints, Segment: c.Connection.Segment,
+		PrivateNetworks: c.Connection.PrivateNetworks, IKE: ike,
+	}
+	for _, g := range c.Connection.Gateways {
+		if g.Address == c.Source {
+			out.Gateway = g.PublicAddress
+		}
+	}
+	return out
+}
+
+// ike asks charon and reads its log, and listens if neither tells what is wrong. problem is what is wrong
+// with the gateway's configuration.
+func (s Senses) ike(ctx context.Context, c doctor.Config, reader *signature.Reader) (out *doctor.IKE, problem string) {
+	out = &doctor.IKE{}
+	config, err := gateway.Gateway{Paths: s.Gateway}.Check()
+	if err != nil {
+		problem = err.Error()
+	} else {
+		reader.Expect.IKE = config.Connections[0].IKE
+	}
+	if err := readLog(s.Log, reader.Read); err != nil {
+		out.LogProblem = err.Error()
+	}
+	s.askCharon(ctx, config, problem == "", out)
+	up := slices.ContainsFunc(out.SAs, vici.SA.IsEstablished)
+	if out.Problem == "" && !up && len(reader.Findings(time.Now())) == 0 {
+		out.Listened = c.Listen
+		out.Wire = s.listen(ctx, c, reader)
+		s.askCharon(ctx, config, problem == "", out)
+	}
+	out.Findings, out.Unknown = reader.Findings(time.Now()), reader.Unknown()
+	out.Contacts = map[netip.Addr]signature.Contact{}
+	for _, e := range c.Connection.Endpoints {
+		out.Contacts[e.Address] = reader.Contact(e.Address)
+	}
+	return out, problem
+}
+
+func (s Senses) askCharon(ctx context.Context, config ipsec.Config, valid bool, out *doctor.IKE) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	charon, err := vici.Connect(ctx, s.Gateway.Socket())
+	if err != nil {
+		out.Problem = "charon does not answer: " + err.Error()
+		return
+	}
+	defer charon.Close()
+	if valid {
+		if rendered, err := ipsec.Render(config, s.Gateway.Socket()); err == nil {
+			if err := charon.Verify(ctx, rendered); err != nil {
+				out.Missing = err.Error()
+			}
+		}
+	}
+	sas, err := listSAs(ctx, s.Gateway.Socket())
+	if err != nil {
+		out.Problem = "charon does not answer: " + err.Error()
+		return
+	}
+	out.SAs = sas
+}
+
+// listen follows charon's log and the wire at once and counts what the wire brought from each endpoint. It
+// ends early when the log has told what is wrong.
+func (s Senses) listen(ctx context.Context, c doctor.Config, reader *signature.Reader) map[netip.Addr]int {
+	ctx, cancel := context.WithTimeout(ctx, c.Listen)
+	defer cancel()
+	var lock sync.Mutex
+	counts := map[netip.Addr]int{}
+	var ears sync.WaitGroup
+	ears.Go(func() {
+		_ = wire.Listen(ctx, func() {}, func(p wire.Packet) {
+			lock.Lock()
+			defer lock.Unlock()
+			if !p.Outgoing {
+				counts[p.From.Addr()]++
+			}
+		})
+	})
+	ears.Go(func() {
+		_ = vici.WatchLog(ctx, s.Gateway.Socket(), func() {}, func(l vici.LogLine) {
+			lock.Lock()
+			defer lock.Unlock()
+			reader.Read(signature.Line{Time: time.Now(), SA: l.SA, Text: l.Text})
+		})
+	})
+	ticker := time.NewTicker(glance)
+	defer ticker.Stop()
+	for deaf := 0; deaf < deafAfter && ctx.Err() == nil; {
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+			lock.Lock()
+			// Also the want of a packet tells, after a while.
+			told := len(reader.Findings(time.Now())) > 0
+			for _, e := range c.Connection.Endpoints {
+				if counts[e.Address] > 0 && reader.Contact(e.Address).Packets == 0 {
+					deaf++
+				}
+			}
+			lock.Unlock()
+			if told {
+				cancel()
+			}
+		}
+	}
+	cancel()
+	ears.Wait()
+	return counts
+}
+
+func (s Senses) enforcement() health.Enforcement {
+	files := boshsys.NewOsFileSystem(boshlog.NewLogger(boshlog.LevelNone))
+	return probe.ReadEnforcement(files, s.Enforcer, time.Now()).Enforcement
+}
+
+// probes asks every target of this VM's own subnet, all at once.
+func probes(ctx context.Context, c doctor.Config) []doctor.Probe {
+	var out []doctor.Probe
+	for _, pair := range c.Connection.Pairs() {
+		for _, t := range c.Connection.Probes {
+			if pair.Segment.Contains(c.Source) && pair.PrivateNetwork.Contains(t.Address) {
+				out = append(out, doctor.Probe{Pair: pair, Name: check.Name(t)})
+			}
+		}
+	}
+	var asked sync.WaitGroup
+	i := 0
+	for _, pair := range c.Connection.Pairs() {
+		for _, t := range c.Connection.Probes {
+			if !pair.Segment.Contains(c.Source) || !pair.PrivateNetwork.Contains(t.Address) {
+				continue
+			}
+			result := &out[i].Result
+			i++
+			asked.Go(func() {
+				for range tries {
+					limited, cancel := context.WithTimeout(ctx, answer)
+					*result = check.Ask(limited, t, c.Source)
+					cancel()
+					if result.Reached {
+						return
+					}
+				}
+			})
+		}
+	}
+	asked.Wait()
+	return out
+}
+
+// pathMTU measures by the first target that answers echo requests.
+func pathMTU(c doctor.Config, probes []doctor.Probe) *doctor.PathMTU {
+	for _, t := range c.Connection.Probes {
+		if t.Check != connection.CheckICMP {
+			continue
+		}
+		reached := slices.ContainsFunc(probes, func(p doctor.Probe) bool { return p.Name == check.Name(t) && p.Result.Served })
+		if !reached {
+			continue
+		}
+		// What NAT-T and AES-CBC leave of the path.
+		if m, err := measure(c.Source, t.Address, c.Connection.PathMTU-78); err == nil && m.Passes > 0 {
+			return &m
+		}
+	}
+	return nil
+}
+
+func listSAs(ctx context.Context, socket string) ([]vici.SA, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	charon, err := vici.Connect(ctx, socket)
+	if err != nil {
+		return nil, err
+	}
+	defer charon.Close()
+	return charon.SAs(ctx)
+}

@@ -1,0 +1,122 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"privnet/connection"
+	"privnet/doctor/signature"
+)
+
+// targets are the checks of what passes through the tunnel.
+func (x *examination) targets() {
+	for _, pair := range x.Connection.Pairs() {
+		var probes []Probe
+		for _, p := range x.Probes {
+			if p.Pair == pair {
+				probes = append(probes, p)
+			}
+		}
+		if x.Role == Cell && !pair.Segment.Contains(x.Source) {
+			continue
+		}
+		x.pairTraffic(pair, probes)
+	}
+}
+
+func (x *examination) pairTraffic(pair connection.Pair, probes []Probe) {
+	name := fmt.Sprintf("%s = %s", pair.Segment, pair.PrivateNetwork)
+	switch {
+	case x.blocked || x.failed("phase 2", name):
+		x.check("traffic", name, NotReached, "")
+		return
+	case x.Role == Gateway:
+		if !x.bothWays(pair, name, probes) {
+			return
+		}
+	case len(probes) == 0:
+		x.check("traffic", name, Unknown, "no probe target declared: a cell cannot see the tunnel")
+		return
+	case !slices.ContainsFunc(probes, func(p Probe) bool { return p.Result.Reached }):
+		x.judge("traffic", name, "no target answers this cell: "+probes[0].Result.Detail, Problem{
+			Parameter: SecurityGroup, Side: signature.Platform, Got: name,
+			Change: "run the doctor on the gateway: if it is healthy there, the cell's packets do not reach it (route, IaaS security group or port security)",
+		})
+		return
+	default:
+		x.check("traffic", name, OK, "")
+	}
+	for _, p := range probes {
+		switch {
+		case p.Result.Served:
+			x.check("service", p.Name, OK, p.Result.Took.Round(10*time.Microsecond).String())
+		case !p.Result.Asked:
+			x.check("service", p.Name, Unknown, p.Result.Detail)
+		default:
+			x.judge("service", p.Name, p.Result.Detail, Problem{
+				Parameter: ServiceThere, Side: signature.Customer, Got: p.Name,
+				What: "the tunnel carries traffic of this network, and the service does not answer as it should: " + p.Result.Detail,
+			})
+		}
+	}
+}
+
+// bothWays judges a pair by what the tunnel counted, and says whether its services can be judged.
+func (x *examination) bothWays(pair connection.Pair, name string, probes []Probe) bool {
+	in, out, totalIn, totalOut := x.traffic(pair)
+	reached := slices.ContainsFunc(probes, func(p Probe) bool { return p.Result.Reached })
+	asked := slices.ContainsFunc(probes, func(p Probe) bool { return p.Result.Asked })
+	counts := fmt.Sprintf("%d packets in, %d out", totalIn, totalOut)
+	switch {
+	case reached:
+		x.check("traffic", name, OK, counts)
+		return true
+	case asked && out == 0:
+		x.judge("traffic", name, "the gateway's own packets do not enter the tunnel", Problem{
+			Parameter: Rules, Side: signature.Platform, Got: name,
+			Change: "see where the kernel sends them (ip route get, ip rule, ip xfrm policy) and what /var/vcap/sys/run/egress-enforcer/status.json says; then monit restart ipsec-gateway",
+		})
+	case asked && in == 0:
+		x.judge("traffic", name, counts+": packets leave through the tunnel, and none comes back", Problem{
+			Parameter: NoAnswer, Side: signature.Customer, Want: "a route and a rule for " + pair.Segment.String(),
+			What: fmt.Sprintf("packets from %s to %s leave through the tunnel and nothing comes back", pair.Segment, pair.PrivateNetwork),
+		})
+	case asked:
+		x.check("traffic", name, OK, counts+"; something comes back, but no answer of a target")
+		return true
+	case totalIn > 0:
+		x.check("traffic", name, OK, counts)
+	case totalOut > 0:
+		x.judge("traffic", name, counts+": packets leave through the tunnel, and none comes back", Problem{
+			Parameter: NoAnswer, Side: signature.Customer, Want: "a route and a rule for " + pair.Segment.String(),
+			What: fmt.Sprintf("packets from %s to %s leave through the tunnel and nothing comes back", pair.Segment, pair.PrivateNetwork),
+		})
+	default:
+		x.check("traffic", name, OK, "the tunnel stands; nothing was sent yet, and no probe target is declared")
+	}
+	return false
+}
+
+func (x *examination) failed(name, subject string) bool {
+	return slices.ContainsFunc(x.report.Checks, func(c Check) bool {
+		return c.Name == name && c.Subject == subject && c.State == Failed
+	})
+}
+
+func (x *examination) mtu() {
+	m := x.PathMTU
+	switch {
+	case m == nil && x.blocked:
+		x.check("path MTU", "", NotReached, "")
+	case m == nil:
+		// Without a target that answers echo requests there is no way to measure it.
+		x.check("path MTU", "", NotReached, "no ICMP target answers by which to measure it")
+	case m.Lost == 0:
+		x.check("path MTU", "", OK, fmt.Sprintf("packets of %d bytes pass inside the tunnel", m.Passes))
+	default:
+		x.judge("path MTU", "", fmt.Sprintf("packets of %d bytes pass inside the tunnel, packets of %d bytes vanish and nobody says so", m.Passes, m.Lost), Problem{
+			Parameter: MTU, Side: signature.Between, Got: fmt.Sprintf("%d bytes inside the tunnel", m.Passes), Want: fmt.Sprintf("%d bytes, or ICMP fragmentation-needed let through", m.Lost),
+		})
+	}
+}

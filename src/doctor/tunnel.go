@@ -1,0 +1,261 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"privnet/connection"
+	"privnet/doctor/signature"
+	"privnet/ipsec/vici"
+	"privnet/probe/coverage"
+	"privnet/probe/health"
+)
+
+// silence is how long an endpoint without a tunnel may send nothing. Devices that want a tunnel try again
+// within a minute or two.
+const silence = 5 * time.Minute
+
+// The checks of phase 1, each with the parameters that belong to it, in the order of an exchange.
+var phase1 = []struct {
+	name       string
+	parameters []signature.Parameter
+}{
+	{"IKE packets from the endpoint", []signature.Parameter{signature.SourceAddress, signature.GatewayFirewall, signature.GatewayConnection, signature.AnswersOn500, signature.RequestsOn4500, signature.AnswersOn4500, signature.Retries}},
+	{"phase 1", []signature.Parameter{signature.IKEVersion, signature.IKEEncryption, signature.IKEHash, signature.IKEPRF, signature.IKEGroup, signature.ExchangeMode, signature.Path, signature.OneBox}},
+	{"identity", []signature.Parameter{signature.AuthMethod, signature.OwnIdentityType, signature.OwnIdentityValue, signature.PeerIdentity}},
+	{"pre-shared key", []signature.Parameter{signature.PreSharedKey, signature.GatewayKey}},
+}
+
+// lostAnyway are the parameters that keep a tunnel from working though the gateway thinks that it stands.
+var lostAnyway = []signature.Parameter{signature.AnswersOn4500, signature.GatewayFirewall}
+
+func (x *examination) ike() {
+	switch {
+	case x.failed("service", "ipsec-gateway"):
+		x.check("connection in charon", "", NotReached, "")
+	case x.IKE.Problem != "" || x.IKE.Missing != "":
+		problem := x.IKE.Problem
+		if problem == "" {
+			problem = x.IKE.Missing
+		}
+		x.judge("connection in charon", "", problem, Problem{Parameter: signature.GatewayConnection, Side: signature.Platform})
+		x.blocked = true
+	default:
+		x.check("connection in charon", "", OK, "")
+	}
+	if x.IKE.LogProblem != "" {
+		x.check("charon's log", "", Unknown, x.IKE.LogProblem)
+	}
+	up := slices.ContainsFunc(x.IKE.SAs, vici.SA.IsEstablished)
+	findings := slices.Clone(x.IKE.Findings)
+	for _, group := range phase1 {
+		var mine []signature.Finding
+		for _, f := range findings {
+			// A tunnel that stands has overcome whatever was wrong before it.
+			if slices.Contains(group.parameters, f.Parameter) && (!up || f.Warning || slices.Contains(lostAnyway, f.Parameter)) {
+				mine = append(mine, f)
+			}
+		}
+		x.phase1(group.name, mine, up)
+	}
+	for _, f := range findings {
+		// The endpoint closes each phase 1 in turn; between two, one may stand.
+		if f.Parameter == signature.PeerIdentity && up {
+			x.found(f)
+		}
+	}
+}
+
+func (x *examination) phase1(name string, findings []signature.Finding, up bool) {
+	real := slices.ContainsFunc(findings, func(f signature.Finding) bool { return !f.Warning })
+	switch {
+	case x.blocked:
+		x.check(name, "", NotReached, "")
+		return
+	case real:
+		x.check(name, "", Failed, describe(findings[0]))
+		x.blocked = true
+	case up:
+		x.check(name, "", OK, x.established(name))
+	case name == phase1[0].name:
+		x.packets()
+	case name == phase1[len(phase1)-1].name:
+		// The last of phase 1: nothing wrong was found, and it is not up.
+		x.check(name, "", Unknown, "phase 1 is not complete, and charon's log does not tell why")
+		x.blocked = true
+	default:
+		x.check(name, "", OK, "nothing found against it")
+	}
+	for _, f := range findings {
+		x.found(f)
+	}
+}
+
+func (x *examination) established(name string) string {
+	for _, sa := range x.IKE.SAs {
+		if !sa.IsEstablished() {
+			continue
+		}
+		switch name {
+		case "phase 1":
+			return fmt.Sprintf("IKEv%d, %s, for %s", sa.Version, sa.Algorithms, sa.Established)
+		case "identity":
+			return sa.RemoteID
+		case phase1[0].name:
+			return fmt.Sprintf("%s[%d]", sa.RemoteHost, sa.RemotePort)
+		}
+	}
+	return ""
+}
+
+// packets says whether the endpoint was heard at all.
+func (x *examination) packets() {
+	name := phase1[0].name
+	for _, e := range x.Connection.Endpoints {
+		contact := x.IKE.Contacts[e.Address]
+		if contact.Packets > 0 && x.Now.Sub(contact.Last) < silence {
+			x.check(name, "", OK, fmt.Sprintf("%d packets from %s, the last %s ago", contact.Packets, e.Address, x.Now.Sub(contact.Last).Round(time.Second)))
+			return
+		}
+	}
+	for _, e := range x.Connection.Endpoints {
+		if x.IKE.Wire[e.Address] > 0 {
+			x.judge(name, "", fmt.Sprintf("IKE packets from %s reach the interface and not charon: a rule on this VM drops them", e.Address),
+				Problem{Parameter: signature.GatewayFirewall, Side: signature.Platform})
+			x.blocked = true
+			return
+		}
+	}
+	e := x.Connection.Endpoints[0]
+	what := fmt.Sprintf("no IKE packet from %s arrives: it does not initiate, or UDP 500 is blocked on the way to the gateway", e.Address)
+	if last := x.IKE.Contacts[e.Address].Last; !last.IsZero() {
+		what = fmt.Sprintf("no IKE packet from %s has arrived since %s: it no longer initiates, or UDP 500 is blocked on the way", e.Address, last.UTC().Format(time.RFC3339))
+	}
+	x.judge(name, "", what, Problem{Parameter: NoPackets, Side: signature.Customer, Want: "IKE packets on UDP 500 and 4500 to " + x.gatewayAddress()})
+	x.blocked = true
+}
+
+func (x *examination) gatewayAddress() string {
+	for _, g := range x.Connection.Gateways {
+		if g.Address == x.Source {
+			return g.PublicAddress.String()
+		}
+	}
+	return "the gateway"
+}
+
+func describe(f signature.Finding) string {
+	text := string(f.Parameter)
+	if f.Got != "" {
+		text += ": received " + f.Got
+	}
+	if f.Want != "" {
+		text += ", right is " + f.Want
+	}
+	return text
+}
+
+func (x *examination) found(f signature.Finding) {
+	what := f.Meaning
+	if f.Count > 1 {
+		what += fmt.Sprintf(" (%d times)", f.Count)
+	}
+	device := ""
+	for _, e := range x.Connection.Endpoints {
+		if e.Address == f.Endpoint && f.Side != signature.Platform {
+			device = e.Device
+		}
+	}
+	x.problem(Problem{
+		Parameter: f.Parameter, Side: f.Side, What: what, Got: f.Got, Want: f.Want, Device: device,
+		Evidence: f.Evidence, Warning: f.Warning, Since: f.Time,
+	})
+}
+
+// pairs are the checks of phase 2, one for each selector pair.
+func (x *examination) pairs() {
+	var findings []signature.Finding
+	for _, f := range x.IKE.Findings {
+		if x.isPhase2(f) {
+			findings = append(findings, f)
+		}
+	}
+	for _, pair := range x.Connection.Pairs() {
+		name := fmt.Sprintf("%s = %s", pair.Segment, pair.PrivateNetwork)
+		if x.blocked {
+			x.check("phase 2", name, NotReached, "")
+			continue
+		}
+		c := coverage.Of(pair, x.Connection.Endpoints, x.IKE.SAs)
+		switch {
+		case c.Extent == health.Whole:
+			x.check("phase 2", name, OK, c.Children[0].Algorithms.String())
+			continue
+		case c.Extent == health.Part:
+			x.check("phase 2", name, Failed, c.Detail)
+			x.narrow(c.Children)
+			continue
+		}
+		x.check("phase 2", name, Failed, c.Detail)
+		if len(findings) > 0 {
+			for _, f := range findings {
+				x.found(f)
+			}
+			continue
+		}
+		x.problem(Problem{
+			Parameter: PairMissing, Side: signature.Customer, Got: "no tunnel for it", Want: signature.Offered(pair),
+			What: "phase 1 is up, and the endpoint has asked for no tunnel for this pair of networks",
+		})
+	}
+	for _, f := range findings {
+		// The tunnel that stands will end at its next rekeying.
+		if f.Parameter == signature.ESPGroup && !x.blocked {
+			x.found(f)
+		}
+	}
+}
+
+func (x *examination) isPhase2(f signature.Finding) bool {
+	return strings.HasPrefix(string(f.Parameter), "phase 2") ||
+		slices.Contains([]signature.Parameter{signature.PrivateSelector, signature.SegmentSelector, signature.Selectors}, f.Parameter)
+}
+
+// narrow names what was agreed narrower than declared.
+func (x *examination) narrow(children []vici.Child) {
+	expect := signature.Expect{Segment: x.Connection.Segment, PrivateNetworks: x.Connection.PrivateNetworks}
+	for _, child := range children {
+		for _, f := range expect.Compare(child.LocalTS, child.RemoteTS) {
+			x.problem(Problem{
+				Parameter: f.Parameter, Side: signature.Customer, Got: f.Got, Want: f.Want,
+				What: "the endpoint asked for less than was agreed: the tunnel stands and carries only a part",
+			})
+		}
+	}
+}
+
+// traffic says how many bytes of a pair passed while the probes were asked, and since the tunnel stands.
+func (x *examination) traffic(pair connection.Pair) (in, out, totalIn, totalOut uint64) {
+	sum := func(sas []vici.SA) (in, out uint64) {
+		for _, sa := range sas {
+			for _, child := range sa.Children {
+				if child.Carries() && coverage.Touches(pair, child) {
+					in, out = in+child.PacketsIn, out+child.PacketsOut
+				}
+			}
+		}
+		return in, out
+	}
+	beforeIn, beforeOut := sum(x.IKE.Before)
+	totalIn, totalOut = sum(x.IKE.SAs)
+	return less(totalIn, beforeIn), less(totalOut, beforeOut), totalIn, totalOut
+}
+
+func less(a, b uint64) uint64 {
+	if a < b { // rekeyed in between: the counters start anew
+		return a
+	}
+	return a - b
+}
