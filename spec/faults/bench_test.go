@@ -256,14 +256,24 @@ func (b *bench) initiate() error {
 	return failed
 }
 
+// arguments are those that let the doctor find everything on the bench.
+func (b *bench) arguments(flags ...string) []string {
+	return append([]string{"netns", "exec", b.network.Gateway, program("tunnel-doctor"), "--config", b.path("doctor.json"),
+		"--log", b.path("gateway.log"), "--enforcer", b.path("enforcer.json"), "--jobs", b.path("jobs"), "--pids", b.path("pids"),
+		"--gateway-config", b.path("gateway.json"), "--gateway-psk", b.path("psk.json"),
+		"--gateway-data", b.path("data"), "--gateway-run", b.path("run")}, flags...)
+}
+
+// doctor starts the doctor on the gateway.
+func (b *bench) doctor(flags ...string) *gexec.Session {
+	GinkgoHelper()
+	return Start(exec.Command("ip", b.arguments(flags...)...))
+}
+
 // ask runs the doctor on the gateway.
 func (b *bench) ask(flags ...string) (doctor.Report, int) {
 	GinkgoHelper()
-	flags = append([]string{"--json", "--listen", "3s", "--config", b.path("doctor.json"), "--log", b.path("gateway.log"),
-		"--enforcer", b.path("enforcer.json"), "--jobs", b.path("jobs"), "--pids", b.path("pids"),
-		"--gateway-config", b.path("gateway.json"), "--gateway-psk", b.path("psk.json"),
-		"--gateway-data", b.path("data"), "--gateway-run", b.path("run")}, flags...)
-	cmd := exec.Command("ip", append([]string{"netns", "exec", b.network.Gateway, program("tunnel-doctor")}, flags...)...)
+	cmd := exec.Command("ip", b.arguments(append([]string{"--json", "--listen", "3s"}, flags...)...)...)
 	cmd.Stderr = GinkgoWriter
 	output, err := cmd.Output()
 	GinkgoWriter.Printf("%s\n", output)

@@ -12,6 +12,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
 
 	"privnet/doctor"
 	. "privnet/ipsec/charontest"
@@ -90,5 +92,29 @@ var _ = Describe("The doctor's support archive", func() {
 		}
 		Expect(names).To(ContainElements("tunnel-doctor/report.txt", "tunnel-doctor/charon.log", "tunnel-doctor/sas.json",
 			"tunnel-doctor/commands/ip_route_show_table_all.txt"))
+	})
+})
+
+var _ = Describe("While the customer tries, the doctor", func() {
+	It("tells live what is wrong, and records IKE and no data", func() {
+		p := healthyPeer(2)
+		p.ike = "aes256-sha256-modp1024"
+		b := newBench(p, settings{})
+		watch := b.doctor("--watch")
+		Eventually(watch.Out).Should(gbytes.Say("Watching"))
+		record := b.doctor("--capture", b.path("ike.pcap"), "--for", "5s")
+		Expect(b.initiate()).NotTo(Succeed())
+		Eventually(watch.Out).Should(gbytes.Say(`phase 1 DH group \(customer side\)`))
+		Eventually(watch.Out).Should(gbytes.Say("swanctl.conf"))
+		p.ike = healthyPeer(2).ike
+		b.customer.Configure(p.configuration())
+		Expect(b.initiate()).To(Succeed())
+		Eventually(watch.Out).Should(gbytes.Say("established"))
+		Eventually(record, "10s").Should(gexec.Exit(0))
+		Expect(record.Out).To(gbytes.Say(`\d+ IKE packets recorded`))
+		info, err := os.Stat(b.path("ike.pcap"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Size()).To(BeNumerically(">", 500))
+		Expect(info.Mode().Perm()).To(Equal(os.FileMode(0o600)))
 	})
 })

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"privnet/connection"
+	"privnet/doctor/advice"
 	"privnet/doctor/signature"
 )
 
@@ -78,24 +79,32 @@ func (x *examination) bothWays(pair connection.Pair, name string, probes []Probe
 			Change: "see where the kernel sends them (ip route get, ip rule, ip xfrm policy) and what /var/vcap/sys/run/egress-enforcer/status.json says; then monit restart ipsec-gateway",
 		})
 	case asked && in == 0:
-		x.judge("traffic", name, counts+": packets leave through the tunnel, and none comes back", Problem{
-			Parameter: NoAnswer, Side: signature.Customer, Want: "a route and a rule for " + pair.Segment.String(),
-			What: fmt.Sprintf("packets from %s to %s leave through the tunnel and nothing comes back", pair.Segment, pair.PrivateNetwork),
-		})
+		x.judge("traffic", name, counts+": packets leave through the tunnel, and none comes back", x.noAnswer(pair))
 	case asked:
 		x.check("traffic", name, OK, counts+"; something comes back, but no answer of a target")
 		return true
 	case totalIn > 0:
 		x.check("traffic", name, OK, counts)
 	case totalOut > 0:
-		x.judge("traffic", name, counts+": packets leave through the tunnel, and none comes back", Problem{
-			Parameter: NoAnswer, Side: signature.Customer, Want: "a route and a rule for " + pair.Segment.String(),
-			What: fmt.Sprintf("packets from %s to %s leave through the tunnel and nothing comes back", pair.Segment, pair.PrivateNetwork),
-		})
+		x.judge("traffic", name, counts+": packets leave through the tunnel, and none comes back", x.noAnswer(pair))
 	default:
 		x.check("traffic", name, OK, "the tunnel stands; nothing was sent yet, and no probe target is declared")
 	}
 	return false
+}
+
+// noAnswer is what is known where packets leave and none comes back: not yet which of three it is.
+func (x *examination) noAnswer(pair connection.Pair) Problem {
+	device := ""
+	if len(x.Connection.Endpoints) > 0 {
+		device = x.Connection.Endpoints[0].Device
+	}
+	return Problem{
+		Parameter: NoAnswer, Side: signature.Customer, Device: device,
+		What: fmt.Sprintf("packets from %s to %s leave through the tunnel and nothing comes back; if the device counts no decrypted packets, ESP (IP protocol 50 or UDP 4500) is blocked before it, and else a route or a rule is missing behind it",
+			pair.Segment, pair.PrivateNetwork),
+		Change: advice.For(device, NoAnswer, pair.Segment.String()),
+	}
 }
 
 func (x *examination) failed(name, subject string) bool {
@@ -116,7 +125,7 @@ func (x *examination) mtu() {
 		x.check("path MTU", "", OK, fmt.Sprintf("packets of %d bytes pass inside the tunnel", m.Passes))
 	default:
 		x.judge("path MTU", "", fmt.Sprintf("packets of %d bytes pass inside the tunnel, packets of %d bytes vanish and nobody says so", m.Passes, m.Lost), Problem{
-			Parameter: MTU, Side: signature.Between, Got: fmt.Sprintf("%d bytes inside the tunnel", m.Passes), Want: fmt.Sprintf("%d bytes, or ICMP fragmentation-needed let through", m.Lost),
+			Parameter: MTU, Side: signature.Between, Got: fmt.Sprintf("%d bytes", m.Passes), Want: fmt.Sprintf("%d bytes inside the tunnel", m.Lost),
 		})
 	}
 }

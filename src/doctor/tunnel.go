@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"privnet/connection"
+	"privnet/doctor/advice"
 	"privnet/doctor/signature"
 	"privnet/ipsec/vici"
 	"privnet/probe/coverage"
@@ -120,6 +121,10 @@ func (x *examination) packets() {
 			return
 		}
 	}
+	if len(x.IKE.Findings) > 0 {
+		x.check(name, "", OK, "silent now; what it tried last follows")
+		return
+	}
 	for _, e := range x.Connection.Endpoints {
 		if x.IKE.Wire[e.Address] > 0 {
 			x.judge(name, "", fmt.Sprintf("IKE packets from %s reach the interface and not charon: a rule on this VM drops them", e.Address),
@@ -133,7 +138,9 @@ func (x *examination) packets() {
 	if last := x.IKE.Contacts[e.Address].Last; !last.IsZero() {
 		what = fmt.Sprintf("no IKE packet from %s has arrived since %s: it no longer initiates, or UDP 500 is blocked on the way", e.Address, last.UTC().Format(time.RFC3339))
 	}
-	x.judge(name, "", what, Problem{Parameter: NoPackets, Side: signature.Customer, Want: "IKE packets on UDP 500 and 4500 to " + x.gatewayAddress()})
+	x.judge(name, "", what, Problem{
+		Parameter: NoPackets, Side: signature.Customer, Device: e.Device, Change: advice.For(e.Device, NoPackets, x.gatewayAddress()),
+	})
 	x.blocked = true
 }
 

@@ -47,7 +47,7 @@ func (o *options) watch(ctx context.Context, config doctor.Config, out io.Writer
 	if err != nil {
 		return fmt.Errorf("watching: %w", err)
 	}
-	reader := signature.NewReader(sense.Expect(config, gatewayConfig.Connections[0].IKE))
+	reader := signature.NewReader(sense.Agreed(config, gatewayConfig.Connections[0].IKE))
 	lines := make(chan vici.LogLine, 1024)
 	ended := make(chan error, 1)
 	go func() {

@@ -81,7 +81,7 @@ func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
 	}
 	carries := true
 	if c.Role == doctor.Gateway {
-		reader := signature.NewReader(Expect(c, connection.IKEAuto))
+		reader := signature.NewReader(Agreed(c, connection.IKEAuto))
 		e.IKE, e.Configuration = s.ike(ctx, c, reader)
 		carries = slices.ContainsFunc(c.Connection.Pairs(), func(p connection.Pair) bool {
 			return coverage.Of(p, c.Connection.Endpoints, e.IKE.SAs).Extent != health.Nothing
@@ -101,8 +101,8 @@ func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
 	return e
 }
 
-// Expect is what charon's log is compared with.
-func Expect(c doctor.Config, ike connection.IKE) signature.Expect {
+// Agreed is what charon's log is compared with.
+func Agreed(c doctor.Config, ike connection.IKE) signature.Expect {
 	out := signature.Expect{
 		Endpoints: c.Connection.Endpoints, Segment: c.Connection.Segment,
 		PrivateNetworks: c.Connection.PrivateNetworks, IKE: ike,
