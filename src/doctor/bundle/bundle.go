@@ -32,6 +32,9 @@ var keyPatterns = []*regexp.Regexp{
 	regexp.MustCompile(`(0s)([A-Za-z0-9+/]{24,}={0,2})`),
 }
 
+// pemPattern is a private key as files hold it, and as JSON does.
+var pemPattern = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----`)
+
 // Redact replaces every secret, as it is, in base64 and in hexadecimal, and whatever looks like a key.
 func Redact(data []byte, secrets []string) []byte {
 	text := string(data)
@@ -48,6 +51,7 @@ func Redact(data []byte, secrets []string) []byte {
 			text = strings.ReplaceAll(text, form, Redacted)
 		}
 	}
+	text = pemPattern.ReplaceAllString(text, Redacted)
 	for _, pattern := range keyPatterns {
 		text = pattern.ReplaceAllString(text, "${1}"+Redacted)
 	}

@@ -32,12 +32,13 @@ var _ = Describe("A bundle", func() {
 			{Name: "hex", Data: []byte("0x" + hex.EncodeToString([]byte(key)) + strings.ToUpper(hex.EncodeToString([]byte(key))))},
 			{Name: "psk.json", Data: []byte(`{"psk_a": "` + key + `"}`)},
 			{Name: "state", Data: []byte("\taead rfc4106(gcm(aes)) 0x00112233445566778899aabbccddeeff00112233 128\n\tauth-trunc hmac(sha256) 0x00112233445566778899aabbccddeeff 128\n\tenc cbc(aes) 0x00112233445566778899aabbccddeeff\n")},
+			{Name: "key.pem", Data: []byte("-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIOther.key\n-----END EC PRIVATE KEY-----\n")},
 			{Name: "swanctl", Data: []byte("secret = other.key.that.nobody.told\nid = 198.51.100.10")},
 		}
 		var out bytes.Buffer
 		Expect(bundle.Write(&out, time.Now(), files, []string{key})).To(Succeed())
 		content := unpack(&out)
-		for _, secret := range []string{key, base64.StdEncoding.EncodeToString([]byte(key)), hex.EncodeToString([]byte(key)), "00112233445566", "other.key"} {
+		for _, secret := range []string{key, base64.StdEncoding.EncodeToString([]byte(key)), hex.EncodeToString([]byte(key)), "00112233445566", "other.key", "MHcCAQEE"} {
 			Expect(strings.ToLower(content)).NotTo(ContainSubstring(strings.ToLower(secret)))
 		}
 		Expect(content).To(ContainSubstring("id = 198.51.100.10"))

@@ -12,7 +12,6 @@ import (
 	"privnet/doctor/sense"
 	"privnet/doctor/signature"
 	"privnet/doctor/wire"
-	"privnet/ipsec/gateway"
 	"privnet/ipsec/vici"
 )
 
@@ -43,7 +42,7 @@ func (o *options) watch(ctx context.Context, config doctor.Config, out io.Writer
 	if config.Role != doctor.Gateway {
 		return errors.New("watching: only a gateway sees the endpoint; run it there")
 	}
-	gatewayConfig, err := gateway.Gateway{Paths: o.senses.Gateway}.Check()
+	gatewayConfig, err := o.senses.Job().Check()
 	if err != nil {
 		return fmt.Errorf("watching: %w", err)
 	}
@@ -111,7 +110,7 @@ func (o *options) repair(ctx context.Context, report doctor.Report) ([]string, e
 			err = o.restart(ctx, "egress-enforcer")
 		case signature.GatewayConnection, signature.GatewayKey:
 			what = "reloaded the gateway's configuration"
-			_, err = gateway.Gateway{Paths: o.senses.Gateway}.Reload(ctx)
+			_, err = o.senses.Job().Reload(ctx)
 		default:
 			continue
 		}

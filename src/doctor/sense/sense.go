@@ -7,6 +7,7 @@ package sense
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"slices"
@@ -20,7 +21,7 @@ import (
 	"privnet/doctor"
 	"privnet/doctor/signature"
 	"privnet/doctor/wire"
-	"privnet/ipsec"
+	"privnet/ipsec/fips"
 	"privnet/ipsec/gateway"
 	"privnet/ipsec/vici"
 	"privnet/probe"
@@ -61,12 +62,22 @@ func DefaultSenses() Senses {
 	}
 }
 
+// Job is the gateway's own job, whose commands look at its configuration; its log is nobody's here.
+func (s Senses) Job() gateway.Gateway {
+	return gateway.Gateway{
+		Paths: s.Gateway, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		CheckFIPS: func() error { return fips.Check(boshsys.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone))) },
+	}
+}
+
 const (
 	// patience is how long charon may take.
 	patience = 5 * time.Second
 	// answer is how long a target may take, and tries how often it is asked.
 	answer = 2 * time.Second
 	tries  = 2
+	// settling is how long charon may take to hold its configuration.
+	settling = 2 * time.Second
 	// glance is how often it is seen whether listening has told what is wrong.
 	glance = 200 * time.Millisecond
 	// deafAfter is for how many glances charon may not have heard what the wire brought.
@@ -119,21 +130,22 @@ func Agreed(c doctor.Config, ike connection.IKE) signature.Expect {
 // with the gateway's configuration.
 func (s Senses) ike(ctx context.Context, c doctor.Config, reader *signature.Reader) (out *doctor.IKE, problem string) {
 	out = &doctor.IKE{}
-	config, err := gateway.Gateway{Paths: s.Gateway}.Check()
+	config, err := s.Job().Check()
 	if err != nil {
 		problem = err.Error()
 	} else {
 		reader.Expect.IKE = config.Connections[0].IKE
+		reader.Expect.Certificates = config.Connections[0].Certificates != nil
 	}
 	if err := readLog(s.Log, reader.Read); err != nil {
 		out.LogProblem = err.Error()
 	}
-	s.askCharon(ctx, config, problem == "", out)
+	s.askCharon(ctx, problem == "", out)
 	up := slices.ContainsFunc(out.SAs, vici.SA.IsEstablished)
 	if out.Problem == "" && !up && len(reader.Findings(time.Now())) == 0 {
 		out.Listened = c.Listen
 		out.Wire = s.listen(ctx, c, reader)
-		s.askCharon(ctx, config, problem == "", out)
+		s.askCharon(ctx, problem == "", out)
 	}
 	out.Findings, out.Unknown = reader.Findings(time.Now()), reader.Unknown()
 	out.Contacts = map[netip.Addr]signature.Contact{}
@@ -143,7 +155,7 @@ func (s Senses) ike(ctx context.Context, c doctor.Config, reader *signature.Read
 	return out, problem
 }
 
-func (s Senses) askCharon(ctx context.Context, config ipsec.Config, valid bool, out *doctor.IKE) {
+func (s Senses) askCharon(ctx context.Context, valid bool, out *doctor.IKE) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	charon, err := vici.Connect(ctx, s.Gateway.Socket())
@@ -153,11 +165,11 @@ func (s Senses) askCharon(ctx context.Context, config ipsec.Config, valid bool, 
 	}
 	defer charon.Close()
 	if valid {
-		if rendered, err := ipsec.Render(config, s.Gateway.Socket()); err == nil {
-			if err := charon.Verify(ctx, rendered); err != nil {
-				out.Missing = err.Error()
-			}
+		soon, cancel := context.WithTimeout(ctx, settling)
+		if err := s.Job().Ready(soon); err != nil {
+			out.Missing = err.Error()
 		}
+		cancel()
 	}
 	sas, err := listSAs(ctx, s.Gateway.Socket())
 	if err != nil {

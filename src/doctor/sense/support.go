@@ -54,6 +54,9 @@ func (s Senses) Support(ctx context.Context) (files []bundle.File, secrets []str
 	return files, s.secrets()
 }
 
+// shortestSecret is shorter than any key, and longer than what else the file of keys holds.
+const shortestSecret = 24
+
 // secrets are every text in the file of keys that could be one, also if the file is wrong.
 func (s Senses) secrets() []string {
 	data, err := os.ReadFile(s.Gateway.Key)
@@ -65,8 +68,8 @@ func (s Senses) secrets() []string {
 		return nil
 	}
 	var out []string
-	for name, value := range fields {
-		if text, ok := value.(string); ok && strings.HasPrefix(name, "psk_") && name != "psk_overlap_until" {
+	for _, value := range fields {
+		if text, ok := value.(string); ok && len(text) >= shortestSecret {
 			out = append(out, text)
 		}
 	}

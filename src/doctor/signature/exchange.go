@@ -95,10 +95,15 @@ func IdentityType(id string) string {
 }
 
 func identities(r *Reader, x *exchange, _ map[string]string) []Finding {
-	if method := x.method; method != "" && method != "pre-shared key" {
+	// With IKEv2 the method is not known when a peer is looked for.
+	if byKey := x.method == "pre-shared key"; x.method != "" && byKey == r.Expect.Certificates {
+		want := "pre-shared key"
+		if r.Expect.Certificates {
+			want = "certificate"
+		}
 		return []Finding{{
-			Parameter: AuthMethod, Got: method, Want: "pre-shared key",
-			Meaning: "the endpoint wants to authenticate otherwise than with the pre-shared key",
+			Parameter: AuthMethod, Got: x.method, Want: want,
+			Meaning: "the endpoint wants to authenticate by another method than was agreed",
 		}}
 	}
 	if x.local != "" && x.local != "%any" && x.local != r.Expect.Gateway.String() {

@@ -36,6 +36,8 @@ type Expect struct {
 	Segment         []netip.Prefix
 	PrivateNetworks []netip.Prefix
 	IKE             connection.IKE
+	// Certificates says that both sides authenticate by certificate and not by pre-shared key.
+	Certificates bool
 }
 
 // endpoint finds the declared endpoint with an address.

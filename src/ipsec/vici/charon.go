@@ -27,9 +27,6 @@ func Connect(ctx context.Context, socket string) (*Charon, error) {
 // Close ends the session.
 func (c *Charon) Close() error { return c.session.Close() }
 
-// SAs are all IKE_SAs.
-func (c *Charon) SAs(ctx context.Context) ([]SA, error) { return ListSAs(ctx, c.session) }
-
 // Version is charon's own, as in 6.1.0. It fails where charon does not answer.
 func (c *Charon) Version(ctx context.Context) (string, error) {
 	reply, err := c.call(ctx, "version", nil)
