@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gopacket/gopacket"
@@ -34,17 +35,22 @@ type bench struct {
 	flow         uint32
 	// protects says that what passes between 10.8.0.0/16 and 10.9.2.0/24 is in the kernel's ESP.
 	protects bool
+	// asks says that the marker is an echo request to the router, and not a packet through it.
+	asks bool
 }
 
 // The link-layer addresses of the wire's ends; the router has them as its neighbours'.
 var wireAddress = net.HardwareAddr{2, 0, 0, 0, 0, 1}
+
+// benches counts, because one spec may make several.
+var benches atomic.Int32
 
 func newBench() *bench {
 	GinkgoHelper()
 	if os.Geteuid() != 0 {
 		Skip("needs root, for network namespaces")
 	}
-	name := fmt.Sprintf("vf-%d-%d", os.Getpid(), GinkgoParallelProcess())
+	name := fmt.Sprintf("vf-%d-%d", os.Getpid(), benches.Add(1))
 	b := &bench{router: name + "-router", wire: name + "-wire", sockets: map[string]int{}, hardware: map[string]net.HardwareAddr{}}
 	for _, host := range []string{b.router, b.wire} {
 		do("ip", "netns", "add", host)
@@ -153,6 +159,9 @@ func (b *bench) send(packets []*sent) {
 	b.marker++
 	id := 0x8000 | b.marker
 	marker := frame(space.Packet{space.Source: 10<<24 | 8<<16 | 250, space.Destination: 10<<24 | 9<<16 | 250<<8 | 1, space.Protocol: 17, space.SourcePort: 9, space.Port: 9}, nil)
+	if b.asks {
+		marker = frame(space.Packet{space.Source: 10<<24 | 8<<16 | 250, space.Destination: 10<<24 | 99<<16 | 1, space.Protocol: 1, space.SourcePort: uint32(id)}, nil)
+	}
 	binary.BigEndian.PutUint16(marker[14+4:], id)
 	checksum(marker[14:34])
 	_, err := unix.Write(b.sockets["left"], b.addressed("left", marker))
@@ -173,7 +182,8 @@ func (b *bench) send(packets []*sent) {
 				}
 				header, protected := decapsulated(buffer[14:n])
 				got := binary.BigEndian.Uint16(header[4:])
-				found = found || got == id
+				answers := b.asks && header[9] == 1 && binary.BigEndian.Uint16(header[24:]) == id
+				found = found || got == id || answers
 				if p := byID[got]; p != nil && slices.Equal(header[12:20], p.bytes[26:34]) {
 					Expect(protected).To(Equal(p.as[space.Leaves] == space.Yes))
 					p.passed = true

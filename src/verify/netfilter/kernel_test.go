@@ -70,18 +70,25 @@ func (b *bench) flows(random *rand.Rand, check func([]*sent)) {
 	check(third)
 }
 
-// compare loads random rules and compares what the kernel does with packets of all kinds with the evaluator.
-func (b *bench) compare(restore string, rounds int, hooks ...string) {
+// onOneProcessor keeps the thread on one processor, so that packets stay in their order, until the returned
+// function is called.
+func onOneProcessor() func() {
 	GinkgoHelper()
-	// One processor, so that packets stay in their order.
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	var all, one unix.CPUSet
 	Expect(unix.SchedGetaffinity(0, &all)).To(Succeed())
 	one.Set(0)
 	Expect(unix.SchedSetaffinity(0, &one)).To(Succeed())
-	defer func() { Expect(unix.SchedSetaffinity(0, &all)).To(Succeed()) }()
+	return func() {
+		Expect(unix.SchedSetaffinity(0, &all)).To(Succeed())
+		runtime.UnlockOSThread()
+	}
+}
 
+// compare loads random rules and compares what the kernel does with packets of all kinds with the evaluator.
+func (b *bench) compare(restore string, rounds int, hooks ...string) {
+	GinkgoHelper()
+	defer onOneProcessor()()
 	seed := GinkgoRandomSeed()
 	random := rand.New(rand.NewPCG(uint64(seed), 1))
 	verdicts, states, inside := map[bool]int{}, map[uint32]int{}, map[[2]uint32]int{}
