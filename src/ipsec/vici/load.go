@@ -33,7 +33,8 @@ func (c Changes) Any() bool { return len(c.Added)+len(c.Changed)+len(c.Removed) 
 // Load brings charon's connections and keys to what is wanted. have is what an earlier Load of this charon
 // returned. A connection that is the same is not touched: its SAs live on. The SAs of what changed or is
 // gone are closed, after all of the new was accepted. If charon refuses something, the error names the
-// connection and the key, and nothing is closed or removed. What is returned is true also with an error.
+// connection and the key, and no key is changed, nothing closed and nothing removed. What is returned is true
+// also with an error.
 func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Loaded, Changes, error) {
 	names, err := c.names(ctx, "get-conns", "conns")
 	if err != nil {
@@ -44,15 +45,6 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 		if slices.ContainsFunc(names, func(name string) bool { return key == name || isChildOf(key, name) }) {
 			now[key] = fingerprint
 		}
-	}
-	for _, key := range want.Keys {
-		if err := c.LoadKey(ctx, key); err != nil {
-			return now, Changes{}, err
-		}
-	}
-	privateKeys, err := c.loadCertificates(ctx, want)
-	if err != nil {
-		return now, Changes{}, err
 	}
 	var changes Changes
 	var closings []func() error
@@ -72,6 +64,16 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 			changes.Added = append(changes.Added, section.Name)
 		}
 		now.replace(section.Name, next)
+	}
+	// Keys come after what charon may refuse: until then, the last good ones count.
+	for _, key := range want.Keys {
+		if err := c.LoadKey(ctx, key); err != nil {
+			return now, changes, err
+		}
+	}
+	privateKeys, err := c.loadCertificates(ctx, want)
+	if err != nil {
+		return now, changes, err
 	}
 	for _, name := range names {
 		if slices.ContainsFunc(want.Connections, func(s ipsec.Section) bool { return s.Name == name }) {
