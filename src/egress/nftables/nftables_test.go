@@ -90,9 +90,8 @@ var _ = Describe("The rules in nf_tables", func() {
 				"type filter hook forward priority mangle; policy accept;",
 				"type filter hook postrouting priority 150; policy accept;",
 				"meta nfproto ipv6 jump privnet-forward-v6",
-				// An address in a table of both IP versions: the network header from its 96th bit, 32 long.
-				"@nh,96,32 & 0xffffffc0 == 0xa140000 @nh,128,32 & 0xffff0000 == 0xa960000 goto privnet-to-v4",
-				"@nh,96,32 0xc633640a meta l4proto esp return",
+				"ip saddr 10.20.0.0/26 ip daddr 10.150.0.0/16 goto privnet-to-v4",
+				"ip saddr 198.51.100.10 meta l4proto esp return",
 				"rt ipsec missing counter packets 0 bytes 0 drop",
 				"meta ipsec missing counter packets 0 bytes 0 drop",
 				"tcp option maxseg size set 1366",

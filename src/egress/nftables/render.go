@@ -100,6 +100,10 @@ func digest(text string) string {
 // match are the expressions that end a rule for a packet that does not fit.
 func match(m egress.Match) (exprs []expr.Any, sets []set) {
 	add := func(more ...expr.Any) { exprs = append(exprs, more...) }
+	if len(m.Sources)+len(m.Destinations) > 0 {
+		// The chain sees nothing else; with this, nft lists the rule in a form that it also reads.
+		add(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register}, equal([]byte{unix.NFPROTO_IPV4}))
+	}
 	for _, side := range []struct {
 		networks []netip.Prefix
 		at       uint32
