@@ -22,9 +22,10 @@ func (w *world) checkPlatform() ([]Finding, error) {
 			o.checkGuard(h)
 		}
 	}
-	known := map[string]bool{}
+	known, networks := map[string]bool{}, map[string]bool{}
 	for _, e := range w.Entries {
-		known[e.Plan.Names().Link] = true
+		names := e.Plan.Names()
+		known[names.Link], networks[names.Network] = true, true
 	}
 	for _, g := range w.Deployment.Groups {
 		if (g.IsGateway || g.RunsApps) && g.Link != "" && !known[g.Link] {
@@ -32,7 +33,7 @@ func (w *world) checkPlatform() ([]Finding, error) {
 		}
 		for _, n := range g.Networks {
 			i := slices.IndexFunc(n.Addresses, w.space.Contains)
-			if i >= 0 && !known[n.Name] {
+			if i >= 0 && !networks[n.Name] {
 				o.find(strangers, "the group %s has %s in the network %s, an address of %s", g.Name, n.Addresses[i], n.Name, w.owner(n.Addresses[i]))
 			}
 		}
