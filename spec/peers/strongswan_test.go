@@ -178,7 +178,7 @@ var _ = Describe("The gateway with strongSwan as the customer's peer", func() {
 				func(vici.SA) { peer.Swanctl("--rekey", "--ike", "platform") },
 				func(sa vici.SA) { gateway.Swanctl("--rekey", "--ike", sa.Name) },
 			} {
-				before := current(ctx, gateway, s)
+				before := settled(ctx, gateway, s)
 				rekey(before)
 				Eventually(func() string { return spis(current(ctx, gateway, s)) }, "10s", "20ms").ShouldNot(Or(Equal(spis(before)), BeEmpty()))
 			}
@@ -220,6 +220,17 @@ func current(ctx context.Context, gateway VM, s shape) vici.SA {
 		return vici.SA{}
 	}
 	return out[0]
+}
+
+// settled waits for the one IKE_SA with all that it should carry.
+func settled(ctx context.Context, gateway VM, s shape) vici.SA {
+	GinkgoHelper()
+	var sa vici.SA
+	Eventually(func() string {
+		sa = current(ctx, gateway, s)
+		return sa.Name
+	}, "20s", "50ms").ShouldNot(BeEmpty())
+	return sa
 }
 
 // spis name what is negotiated anew by a rekeying.

@@ -1,0 +1,188 @@
+package peers_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+
+	. "privnet/ipsec/charontest"
+	"privnet/ipsec/vici"
+)
+
+// inGuest tells this package's binary that it runs in User-Mode Linux, and where libreswan is unpacked.
+const inGuest = "PEERS_LIBRESWAN"
+
+// The guest runs this binary with the specs of this label only.
+const guest = "guest"
+
+var _ = Describe("The gateway with libreswan as the customer's peer and the kernel's own ESP", func() {
+	It("carries every pair, also while IKE_SA and CHILD_SAs are rekeyed by either side", func() {
+		strongSwan := StrongSwan()
+		if _, err := exec.LookPath("linux.uml"); err != nil {
+			Skip("needs Debian's package user-mode-linux")
+		}
+		share := GinkgoT().TempDir()
+		unpack := exec.Command("./libreswan", filepath.Join(share, "libreswan"))
+		if output, err := unpack.CombinedOutput(); err != nil {
+			Skip(fmt.Sprintf("needs Debian's package libreswan, which cannot be fetched: %s", output))
+		}
+		binary, err := os.Executable()
+		Expect(err).NotTo(HaveOccurred())
+		for from, to := range map[string]string{binary: "peers.test", strongSwan + "/.": "strongswan"} {
+			output, err := exec.Command("cp", "-a", from, filepath.Join(share, to)).CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), "%s", output)
+		}
+		// strongSwan knows its own place; libreswan's scripts do, too.
+		script := fmt.Sprintf(`mkdir -p %[2]q && mount --bind %[1]q/strongswan %[2]q
+cp -a %[1]q/libreswan/usr %[1]q/libreswan/etc / && ldconfig
+STRONGSWAN_DIR=%[2]q %[3]s=1 %[1]q/peers.test --ginkgo.label-filter=%[4]s --ginkgo.v`, share, strongSwan, inGuest, guest)
+		session, err := gexec.Start(exec.Command("../kernel/uml", share, "bash", "-euc", script), GinkgoWriter, GinkgoWriter)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { session.Terminate().Wait("5s") })
+		Eventually(session, "10m").Should(gexec.Exit(0))
+		Expect(string(session.Out.Contents())).To(ContainSubstring("0 Failed"))
+	})
+})
+
+// libreswanShapes are tunnels in libreswan's words.
+var libreswanShapes = []shape{
+	{version: 1, policy: "compatible", ike: "aes256-sha2_256;dh14", esp: "aes256-sha2_256;dh14", apart: true},
+	{version: 2, policy: "modern", ike: "aes_gcm256-sha2_384;dh20", esp: "aes_gcm256;dh20", apart: true},
+}
+
+// libreswanCases have many pairs and one by turns: User-Mode Linux takes its time.
+func libreswanCases() []TableEntry {
+	var out []TableEntry
+	for _, c := range libreswanShapes {
+		for i, n := range nats {
+			s, selectors := c, []shape{sixPairs, onePair}[i%2]
+			s.segment, s.private = selectors.segment, selectors.private
+			out = append(out, Entry(fmt.Sprintf("IKEv%d, %s, %d×%d pairs, %s", s.version, s.policy, len(s.segment), len(s.private), n.name), s, n.nat))
+		}
+	}
+	return out
+}
+
+// Only the guest sees these: on the host they would be skipped one by one.
+var _ = func() bool {
+	if os.Getenv(inGuest) == "" {
+		return false
+	}
+	return DescribeTable("In the guest", Label(guest), func(ctx SpecContext, s shape, nat NAT) {
+		network := NewNetwork(nat)
+		network.Exec(network.Gateway, "ip", "addr", "add", "10.20.1.4/32", "dev", "lo")
+		network.Exec(network.Customer, "ip", "addr", "add", "192.168.200.1/32", "dev", "lo")
+		overrides := Settings{"ike": fmt.Sprint(s.version), "policy": s.policy, "segment": s.segment, "private_networks": s.private, "data_path": "kernel"}
+		gateway := NewVM(network, overrides)
+		gateway.Run()
+		peer := startLibreswan(network, s, nat)
+		Expect(ping(network, s.segment[0], s.private[0])).To(BeZero(), "before the customer has initiated")
+		for _, name := range peer.names {
+			peer.whack("--initiate", "--name", name)
+		}
+		settled(ctx, gateway, s)
+		for _, segment := range s.segment {
+			for _, private := range s.private {
+				Expect(ping(network, segment, private)).To(Equal(packets), "%s to %s", segment, private)
+			}
+		}
+		for _, child := range settled(ctx, gateway, s).Children {
+			Expect(child.PacketsIn).To(BeNumerically(">=", packets))
+			Expect(child.Encap).To(Equal(nat.Gateway || nat.Customer), "ESP itself where there is no NAT")
+		}
+
+		traffic := network.StartStream(sources[s.segment[0]], services[s.private[0]])
+		rekeys := []func(vici.SA){
+			func(sa vici.SA) { gateway.Swanctl("--rekey", "--child", sa.Children[0].Name) },
+			func(sa vici.SA) { gateway.Swanctl("--rekey", "--ike", sa.Name) },
+		}
+		if s.version == 2 { // libreswan "cannot force rekey of IKEv1 connection".
+			rekeys = append(rekeys,
+				func(vici.SA) { peer.whack("--rekey-ipsec", "--name", peer.names[0]) },
+				func(vici.SA) { peer.whack("--rekey-ike", "--name", peer.names[0]) })
+		}
+		for _, rekey := range rekeys {
+			before := settled(ctx, gateway, s)
+			rekey(before)
+			Eventually(func() string { return spis(current(ctx, gateway, s)) }, "15s", "50ms").ShouldNot(Or(Equal(spis(before)), BeEmpty()))
+		}
+		// How many are lost at a rekeying is not asserted here: the guest's clock stands still when its host is busy.
+		sent, answered := traffic.Stop()
+		AddReportEntry("lost while keys changed", fmt.Sprintf("%d of %d", sent-answered, sent))
+		for _, segment := range s.segment {
+			for _, private := range s.private {
+				Expect(ping(network, segment, private)).To(Equal(packets), "%s to %s with new keys", segment, private)
+			}
+		}
+	}, libreswanCases())
+}()
+
+// libreswan is a pluto in the customer's namespace.
+type libreswan struct {
+	network   Network
+	directory string
+	names     []string
+}
+
+func startLibreswan(network Network, s shape, nat NAT) libreswan {
+	GinkgoHelper()
+	l := libreswan{network: network, directory: GinkgoT().TempDir()}
+	address, next := Endpoint, "198.51.100.1"
+	if nat.Customer {
+		address, next = EndpointPrivate, "192.168.77.1"
+	}
+	var conf strings.Builder
+	fmt.Fprintf(&conf, "config setup\n  ikev1-policy=accept\n")
+	for name, selectors := range s.children() {
+		l.names = append(l.names, name)
+		fmt.Fprintf(&conf, `conn %s
+  authby=secret
+  auto=ignore
+  ikev2=%s
+  left=%s
+  leftnexthop=%s
+  leftid=%s
+  leftsubnet=%s
+  right=%s
+  rightid=%s
+  rightsubnet=%s
+  ike=%s
+  esp=%s
+  pfs=yes
+`, name, map[int]string{1: "no", 2: "yes"}[s.version], address, next, Endpoint, selectors[0][0], GatewayPublic, GatewayPublic, selectors[1][0], s.ike, s.esp)
+	}
+	slices.Sort(l.names)
+	l.write("ipsec.conf", conf.String())
+	l.write("ipsec.secrets", fmt.Sprintf("%s %s : PSK %q\n", Endpoint, GatewayPublic, PSK))
+	network.Exec(network.Customer, "certutil", "-N", "-d", "sql:"+l.directory, "--empty-password")
+	Start(exec.Command("ip", "netns", "exec", network.Customer, "/usr/libexec/ipsec/pluto", "--nofork", "--stderrlog",
+		"--config", l.path("ipsec.conf"), "--secretsfile", l.path("ipsec.secrets"), "--nssdir", l.directory, "--rundir", l.directory))
+	Eventually(func() error {
+		return exec.Command("ip", "netns", "exec", network.Customer, "/usr/libexec/ipsec/whack", "--ctlsocket", l.path("pluto.ctl"), "--listen").Run()
+	}, 10*time.Second, 200*time.Millisecond).Should(Succeed())
+	for _, name := range l.names {
+		network.Exec(network.Customer, "/usr/libexec/ipsec/addconn", "--config", l.path("ipsec.conf"), "--ctlsocket", l.path("pluto.ctl"), name)
+	}
+	return l
+}
+
+func (l libreswan) path(name string) string { return filepath.Join(l.directory, name) }
+
+func (l libreswan) write(name, text string) {
+	GinkgoHelper()
+	Expect(os.WriteFile(l.path(name), []byte(text), 0o600)).To(Succeed())
+}
+
+// whack does not wait for what it asks for.
+func (l libreswan) whack(arguments ...string) {
+	GinkgoHelper()
+	l.network.Exec(l.network.Customer, append([]string{"/usr/libexec/ipsec/whack", "--ctlsocket", l.path("pluto.ctl"), "--asynchronous"}, arguments...)...)
+}
