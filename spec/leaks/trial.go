@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand"
+	"os"
+	"os/signal"
 	"regexp"
+	"syscall"
 	"time"
 )
 
@@ -36,6 +39,14 @@ func (t Trial) Run() error {
 	if err != nil {
 		return err
 	}
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-ended
+		// Hosts and what runs in them would stay.
+		world.Close()
+		os.Exit(1)
+	}()
 	if t.Control {
 		return t.control(world)
 	}
