@@ -3,6 +3,7 @@ package kernel_test
 import (
 	"context"
 	"runtime"
+	"sync"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -35,15 +36,19 @@ var _ = Describe("the lab on a kernel with ESP", Ordered, ContinueOnFailure, fun
 		}
 		release := prepare()
 		ctx, cancel := context.WithCancel(context.Background())
-		DeferCleanup(cancel)
+		var guests sync.WaitGroup
+		DeferCleanup(func() {
+			cancel()
+			guests.Wait()
+		})
 		processors := make(chan struct{}, runtime.NumCPU())
 		for i, variant := range variants {
 			outcomes[i] = make(chan outcome, 1)
-			go func() {
+			guests.Go(func() {
 				processors <- struct{}{}
 				defer func() { <-processors }()
 				outcomes[i] <- lab(ctx, release, variant.args...)
-			}()
+			})
 		}
 	})
 

@@ -124,7 +124,8 @@ func (h Host) Command(ctx context.Context, name string, args ...string) *exec.Cm
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
 		"TERM=" + os.Getenv("TERM"),
 	}
-	cmd.WaitDelay = time.Second
+	// What runs on in the background lets go of the output only once it had its turn.
+	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
 
