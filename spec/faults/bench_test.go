@@ -245,11 +245,16 @@ func inside(namespace string, do func()) {
 	do()
 }
 
-// initiate lets the customer try every child.
-func (b *bench) initiate() error {
+// initiate lets the customer open every child, however busy the machine is.
+func (b *bench) initiate() error { return b.try("15") }
+
+// fail lets the customer try every child for as long as charon needs to say why not.
+func (b *bench) fail() error { return b.try("2") }
+
+func (b *bench) try(seconds string) error {
 	var failed error
 	for i := range b.peer.local {
-		if err := b.customer.Try("--initiate", "--child", fmt.Sprintf("pair-%d", i), "--timeout", "2"); err != nil {
+		if err := b.customer.Try("--initiate", "--child", fmt.Sprintf("pair-%d", i), "--timeout", seconds); err != nil {
 			failed = err
 		}
 	}

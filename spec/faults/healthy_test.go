@@ -57,7 +57,7 @@ var _ = Describe("The doctor raises no alarm", func() {
 			wrong := healthyPeer(version)
 			wrong.ike, wrong.key = "aes256-sha1-modp2048", "wrong"+key
 			b := newBench(wrong, settings{})
-			Expect(b.initiate()).NotTo(Succeed())
+			Expect(b.fail()).NotTo(Succeed())
 			right := healthyPeer(version)
 			b.customer.Configure(right.configuration())
 			Expect(b.initiate()).To(Succeed())
@@ -103,7 +103,7 @@ var _ = Describe("While the customer tries, the doctor", func() {
 		watch := b.doctor("--watch")
 		Eventually(watch.Out).Should(gbytes.Say("Watching"))
 		record := b.doctor("--capture", b.path("ike.pcap"), "--for", "5s")
-		Expect(b.initiate()).NotTo(Succeed())
+		Expect(b.fail()).NotTo(Succeed())
 		Eventually(watch.Out).Should(gbytes.Say(`phase 1 DH group \(customer side\)`))
 		Eventually(watch.Out).Should(gbytes.Say("swanctl.conf"))
 		p.ike = healthyPeer(2).ike
