@@ -13,6 +13,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 )
 
 // root is the repository's directory.
@@ -65,6 +66,10 @@ type promise struct {
 	Name     string
 	OK       bool
 	Evidence string
+}
+
+func outcome(name string, ok bool, evidence string) types.GomegaMatcher {
+	return And(HaveField("Name", name), HaveField("OK", ok), HaveField("Evidence", ContainSubstring(evidence)))
 }
 
 func check() (promises []promise, code int) {

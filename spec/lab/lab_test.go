@@ -11,6 +11,12 @@ import (
 	. "github.com/onsi/gomega"
 )
 
+// The requests of two orgs with the same private network.
+const first, second = "manifests/lab/request.yml", "manifests/lab/second-request.yml"
+
+// How many promises there are: those to each org, and that several are kept apart.
+const one, two = 6, 2*6 + 1
+
 var _ = Describe("the lab", Serial, Ordered, ContinueOnFailure, func() {
 	var before map[string]string
 
@@ -22,13 +28,13 @@ var _ = Describe("the lab", Serial, Ordered, ContinueOnFailure, func() {
 	AfterEach(func() { Expect(lab("down").code).To(BeZero()) })
 
 	DescribeTable("keeps every promise, and leaves nothing behind",
-		func(args ...string) {
+		func(count int, args ...string) {
 			up := lab(append([]string{"up"}, args...)...)
 			Expect(up.code).To(BeZero(), up.stdout+up.stderr)
 
 			promises, code := check()
 			Expect(code).To(BeZero())
-			Expect(promises).To(HaveLen(6))
+			Expect(promises).To(HaveLen(count))
 			Expect(promises).To(HaveEach(HaveField("OK", true)))
 
 			start := time.Now()
@@ -40,24 +46,32 @@ var _ = Describe("the lab", Serial, Ordered, ContinueOnFailure, func() {
 			Expect(lab("down").code).To(BeZero())
 			Expect(traces()).To(Equal(before))
 		},
-		Entry("with IKEv1", "--ike", "1"),
-		Entry("with IKEv2", "--ike", "2"),
-		Entry("with IKEv1 behind a NAT", "--ike", "1", "--nat"),
-		Entry("with IKEv2 behind a NAT", "--ike", "2", "--nat"),
-		Entry("with IKEv1 and a NAT before the gateway", "--ike", "1", "--gateway-nat"),
-		Entry("with IKEv2 and a NAT before both ends", "--ike", "2", "--nat", "--gateway-nat"),
+		Entry("with IKEv1", one, "--ike", "1"),
+		Entry("with IKEv2", one, "--ike", "2"),
+		Entry("with IKEv1 behind a NAT", one, "--ike", "1", "--nat"),
+		Entry("with IKEv2 behind a NAT", one, "--ike", "2", "--nat"),
+		Entry("with IKEv1 and a NAT before the gateway", one, "--ike", "1", "--gateway-nat"),
+		Entry("with two orgs that have the same private network, by IKEv1 and IKEv2", two,
+			"--request", first, "--request", second),
+		Entry("with these two orgs and a NAT before both ends of both", two,
+			"--request", first, "--request", second, "--nat", "--gateway-nat"),
 	)
 
-	It("says which promise is broken", func() {
-		Expect(lab("up").code).To(BeZero())
+	It("says which promise to whom is broken", func() {
+		Expect(lab("up", "--request", first, "--request", second).code).To(BeZero())
 		Expect(lab("status").stdout).To(ContainSubstring("vpn-gateway-agency-a-0"))
-		Expect(lab("logs", "gateway").stdout).To(ContainSubstring("established between"))
-		Expect(lab("shell", "private-1", "--", "pkill", "-f", "lab serve").code).To(BeZero())
+		Expect(lab("logs", "vpn-gateway-agency-b").stdout).To(ContainSubstring("established between"))
+		Expect(lab("shell", "private-2-agency-a", "--", "pkill", "-f", "lab serve").code).To(BeZero())
+		Expect(lab("shell", "private-1-agency-b", "--", "hostname", "private-1-agency-a").code).To(BeZero())
 
 		promises, code := check()
 		Expect(code).To(Equal(1))
-		Expect(promises[0].OK).To(BeFalse())
-		Expect(promises[0].Evidence).To(ContainSubstring("does not reach 10.150.0.0/16"))
+		Expect(promises).To(ContainElements(
+			outcome("agency-a: a shared app reaches nothing private", true, "0 packets delivered"),
+			outcome("agency-a: an isolated app reaches the private service in every private network", false, "does not reach 172.30.8.0/22"),
+			outcome("agency-b: an isolated app reaches the private service in every private network", false, "reaches another service at 10.150.0.2"),
+			outcome("each org reaches its own private network and never another's", false, "does not reach 172.30.8.0/22"),
+		))
 	})
 
 	It("is taken down after it was killed half-way", func() {

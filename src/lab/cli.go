@@ -17,9 +17,9 @@ import (
 	"privnet/lab/serve"
 )
 
-const about = `Runs the whole product on this one machine: the release as bosh builds it, an org's cells and gateway as
-hosts with a network, files and processes of their own, a customer's VPN endpoint (Debian's strongSwan) and
-its private networks behind an internet. Nothing of this machine's own network is touched.
+const about = `Runs the whole product on this one machine: the release as bosh builds it, each org's cells and gateway
+as hosts with a network, files and processes of their own, its customer's VPN endpoint (Debian's strongSwan)
+and private networks behind an internet. Nothing of this machine's own network is touched.
 
   sudo scripts/lab up       build everything, start it, and measure the promises
   sudo scripts/lab check    measure them again
@@ -75,7 +75,7 @@ func ExitCode(err error) int {
 }
 
 func (l Lab) upCommand() *cobra.Command {
-	o := Options{Request: l.Root + "/manifests/lab/request.yml"}
+	o := Options{Requests: []string{l.Root + "/manifests/lab/request.yml"}}
 	c := &cobra.Command{
 		Use: "up", Short: "build everything, start it, and measure the promises", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -88,11 +88,11 @@ func (l Lab) upCommand() *cobra.Command {
 			return l.check(c, false)
 		},
 	}
-	c.Flags().StringVar(&o.Request, "request", o.Request, "the customer's request `file`")
+	c.Flags().StringArrayVar(&o.Requests, "request", o.Requests, "a customer's request `file`; repeat it for more orgs")
 	c.Flags().StringVar(&o.Release, "release", "", "a release's tarball `file`, instead of making one of this repository")
-	c.Flags().StringVar(&o.IKE, "ike", "", "IKE `version`, 1 or 2, instead of the request's")
-	c.Flags().BoolVar(&o.NAT, "nat", false, "put the customer's endpoint behind a NAT")
-	c.Flags().BoolVar(&o.GatewayNAT, "gateway-nat", false, "give the gateway one NIC, and its public address to a 1:1 NAT outside it, as clouds do")
+	c.Flags().StringVar(&o.IKE, "ike", "", "IKE `version`, 1 or 2, instead of the requests'")
+	c.Flags().BoolVar(&o.NAT, "nat", false, "put each customer's endpoint behind a NAT")
+	c.Flags().BoolVar(&o.GatewayNAT, "gateway-nat", false, "give each gateway one NIC, and its public address to a 1:1 NAT outside it, as clouds do")
 	return c
 }
 
@@ -185,17 +185,17 @@ func (l Lab) downCommand() *cobra.Command {
 
 func serveCommand() *cobra.Command {
 	var listen []string
-	var forward string
+	var forward map[string]string
 	c := &cobra.Command{
 		Use: "serve", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			handler := serve.Page()
-			if forward != "" {
-				to, err := url.Parse(forward)
-				if err != nil {
+			handler, routes := serve.Page(), map[string]*url.URL{}
+			for name, to := range forward {
+				var err error
+				if routes[name], err = url.Parse(to); err != nil {
 					return err
 				}
-				handler = serve.Forwarder(to)
+				handler = serve.Router(routes)
 			}
 			ended := make(chan error, len(listen))
 			for _, address := range listen {
@@ -205,7 +205,7 @@ func serveCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVar(&listen, "listen", nil, "address to listen on")
-	c.Flags().StringVar(&forward, "forward", "", "URL to forward to")
+	c.Flags().StringToStringVar(&forward, "forward", nil, "URL to forward to, by the name that is asked for")
 	return c
 }
 

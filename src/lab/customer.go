@@ -13,7 +13,6 @@ import (
 	"privnet/handoff"
 	"privnet/lab/host"
 	"privnet/lab/vm"
-	"privnet/onboard/plan"
 )
 
 // endpointSettings is the strongswan.conf of the customer's endpoint: Debian's own charon. That one has
@@ -34,7 +33,8 @@ swanctl {
 
 // endpointConfig is the swanctl.conf that a customer with a strongSwan endpoint copies from the hand-off
 // page, with the key in its place.
-func endpointConfig(r connection.Request, p plan.Plan, key string) (string, error) {
+func endpointConfig(o org) (string, error) {
+	r, p := o.request, o.plan
 	facts := handoff.Facts{
 		Org: p.Name, Endpoint: r.Endpoint, PrivateNetworks: r.PrivateNetworks, IKE: r.IKE, Policy: r.Policy,
 		Segment: p.CIDRs(), Gateways: []netip.Addr{p.Gateways[0].PublicAddress},
@@ -50,7 +50,7 @@ func endpointConfig(r connection.Request, p plan.Plan, key string) (string, erro
 	if !ok || !strings.Contains(config, handoff.Key) {
 		return "", fmt.Errorf("the hand-off page has no configuration for strongSwan with a place for the key")
 	}
-	return strings.ReplaceAll(config, handoff.Key, key), nil
+	return strings.ReplaceAll(config, handoff.Key, o.key), nil
 }
 
 // startEndpoint runs the customer's charon, which then opens the tunnel by itself.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/netip"
 	"os"
@@ -12,67 +13,71 @@ import (
 
 	boshtemplate "github.com/cloudfoundry/bosh-cli/v7/director/template"
 	"github.com/cppforlife/go-patch/patch"
+	"go4.org/netipx"
 	"gopkg.in/yaml.v3"
 
 	"privnet/connection"
-	"privnet/lab/compile"
 	"privnet/lab/manifest"
 	"privnet/lab/network"
 	"privnet/lab/template"
-	"privnet/onboard/plan"
 )
 
-// deployment is what the operator's side of a lab comes to.
-type deployment struct {
-	plan plan.Plan
-	// manifest is interpolated; it holds the key.
-	manifest []byte
-	key      string
-}
-
-// interpolate applies ops-files and variables as `bosh deploy` does. The variables that the manifest
+// makeManifest applies the ops-files and variables as `bosh deploy` does. The variables that the manifest
 // declares are generated here, as there is no director to do it.
-func interpolate(base []byte, p plan.Plan, path connection.DataPath, opsFiles ...string) (deployment, error) {
-	var ops patch.Ops
-	for _, file := range opsFiles {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return deployment{}, fmt.Errorf("reading the ops-file: %w", err)
-		}
-		var definitions []patch.OpDefinition
-		if err := yaml.Unmarshal(data, &definitions); err != nil {
-			return deployment{}, fmt.Errorf("reading the ops-file %s: %w", file, err)
-		}
-		op, err := patch.NewOpsFromDefinitions(definitions)
-		if err != nil {
-			return deployment{}, fmt.Errorf("reading the ops-file %s: %w", file, err)
-		}
-		ops = append(ops, op)
+func (r *run) makeManifest(context.Context) (string, error) {
+	base, err := os.ReadFile(r.example("manifest.yml"))
+	if err != nil {
+		return "", fmt.Errorf("reading the lab's manifest: %w", err)
 	}
-	if path != connection.DataPathKernel {
-		at, err := patch.NewPointerFromString("/instance_groups/name=" + p.Names().GatewayGroup + "/jobs/name=ipsec-gateway/properties/data_path?")
+	ops, err := readOps(r.file("rendered", "shared-cell-guard.yml"))
+	if err != nil {
+		return "", err
+	}
+	for _, o := range r.orgs {
+		more, err := readOps(r.file("rendered", o.plan.Name, "ops.yml"))
 		if err != nil {
-			return deployment{}, err
+			return "", err
 		}
-		ops = append(ops, patch.ReplaceOp{Path: at, Value: string(path)})
+		ops = append(ops, more...)
+		if r.path != connection.DataPathKernel {
+			at := patch.MustNewPointerFromString("/instance_groups/name=" + o.plan.Names().GatewayGroup + "/jobs/name=ipsec-gateway/properties/data_path?")
+			ops = append(ops, patch.ReplaceOp{Path: at, Value: string(r.path)})
+		}
 	}
 	evaluate := func(variables boshtemplate.StaticVariables, all bool) ([]byte, error) {
 		return boshtemplate.NewTemplate(base).Evaluate(variables, ops, boshtemplate.EvaluateOpts{ExpectAllKeys: all})
 	}
 	patched, err := evaluate(nil, false)
 	if err != nil {
-		return deployment{}, fmt.Errorf("applying the ops-files: %w", err)
+		return "", fmt.Errorf("applying the ops-files: %w", err)
 	}
 	variables, err := generate(patched)
 	if err != nil {
-		return deployment{}, err
+		return "", err
 	}
-	whole, err := evaluate(variables, true)
+	if r.manifest, err = evaluate(variables, true); err != nil {
+		return "", fmt.Errorf("interpolating the manifest: %w", err)
+	}
+	for _, o := range r.orgs {
+		o.key, _ = variables[o.plan.Names().PSKVariable].(string)
+	}
+	return "", nil
+}
+
+func readOps(file string) (patch.Ops, error) {
+	data, err := os.ReadFile(file)
 	if err != nil {
-		return deployment{}, fmt.Errorf("interpolating the manifest: %w", err)
+		return nil, fmt.Errorf("reading the ops-file: %w", err)
 	}
-	key, _ := variables[p.Names().PSKVariable].(string)
-	return deployment{plan: p, manifest: whole, key: key}, nil
+	var definitions []patch.OpDefinition
+	if err := yaml.Unmarshal(data, &definitions); err != nil {
+		return nil, fmt.Errorf("reading the ops-file %s: %w", file, err)
+	}
+	ops, err := patch.NewOpsFromDefinitions(definitions)
+	if err != nil {
+		return nil, fmt.Errorf("reading the ops-file %s: %w", file, err)
+	}
+	return ops, nil
 }
 
 // letters are what a generated password consists of, as CredHub's and the director's.
@@ -114,52 +119,53 @@ type machine struct {
 	packages []string
 }
 
-// machines makes the VMs of the deployment, with an app on each cell.
-func (d deployment) machines(ctx context.Context, release compile.Release) ([]machine, error) {
-	segment := d.plan.Segment[0]
-	taken := map[bool]int{}
+// makeMachines makes the VMs of the deployment, with an app on each cell.
+func (r *run) makeMachines(ctx context.Context) error {
+	// isolated are the dedicated cell groups, static what each segment keeps for gateways.
+	isolated, static := map[string]string{}, map[string]netipx.IPRange{}
+	for _, o := range r.orgs {
+		isolated[o.plan.Names().CellGroup] = o.plan.Name
+		static[o.plan.Names().Network] = o.plan.Segment[0].Static()
+	}
+	taken := map[string]int{}
 	allocate := func(_ string, _ int, name string) (netip.Addr, error) {
-		inSegment := name == d.plan.Names().Network
-		n := taken[inSegment]
-		taken[inSegment]++
-		if inSegment {
-			return network.CellAddress(segment.Static(), n), nil
+		n := taken[name]
+		taken[name]++
+		if gateways, ok := static[name]; ok {
+			return network.CellAddress(gateways, n), nil
 		}
 		return network.VMAddress(n), nil
 	}
-	instances, err := manifest.Instances(d.manifest, release, []string{"bpm"}, allocate)
+	instances, err := manifest.Instances(r.manifest, r.built, []string{"bpm"}, allocate)
 	if err != nil {
-		return nil, fmt.Errorf("reading the manifest:\n%w", err)
+		return fmt.Errorf("reading the manifest:\n%w", err)
 	}
-	var out []machine
 	for i, instance := range instances {
-		m := machine{VM: network.VM{Host: fmt.Sprintf("%s-%d", instance.Group, instance.Index)}, jobs: map[string]map[string][]byte{}}
-		for _, address := range instance.Networks {
-			m.Addresses = append(m.Addresses, address)
+		m := machine{
+			VM:   network.VM{Host: fmt.Sprintf("%s-%d", instance.Group, instance.Index), Addresses: slices.Collect(maps.Values(instance.Networks))},
+			jobs: map[string]map[string][]byte{},
 		}
-		// The first NIC is the one inside, as BOSH orders them by the manifest and the plan names it first.
-		slices.SortFunc(m.Addresses, func(a, b netip.Addr) int { return a.Compare(b) })
+		// The first NIC is the one inside: the segments are private addresses below the public ones.
+		slices.SortFunc(m.Addresses, netip.Addr.Compare)
 		for _, placement := range instance.Jobs {
-			job := release.Jobs[placement.Name]
-			files, err := template.Render(ctx, job, instance, placement)
-			if err != nil {
-				return nil, fmt.Errorf("%s/%d: %w", instance.Group, instance.Index, err)
+			job := r.built.Jobs[placement.Name]
+			if m.jobs[placement.Name], err = template.Render(ctx, job, instance, placement); err != nil {
+				return fmt.Errorf("%s/%d: %w", instance.Group, instance.Index, err)
 			}
-			m.jobs[placement.Name] = files
 			m.packages = append(m.packages, job.Packages...)
 		}
 		slices.Sort(m.packages)
 		m.packages = slices.Compact(m.packages)
-		if instance.Group != d.plan.Names().GatewayGroup {
-			m.App = fmt.Sprintf("app-%d", i)
-			if instance.Group == d.plan.Names().CellGroup {
-				m.App = fmt.Sprintf("isolated-app-%d", instance.Index)
-			}
-			m.Overlay = netip.AddrFrom4([4]byte{10, 255, byte(i + 1), 2})
+		switch org, dedicated := isolated[instance.Group]; {
+		case dedicated:
+			m.App = fmt.Sprintf("isolated-app-%s-%d", org, instance.Index)
+		case network.Platform.Contains(m.Addresses[0]):
+			m.App = fmt.Sprintf("app-%d", instance.Index)
 		}
-		out = append(out, m)
+		m.Overlay = netip.AddrFrom4([4]byte{10, 255, byte(i + 1), 2})
+		r.machines = append(r.machines, m)
 	}
-	return out, nil
+	return nil
 }
 
 // override writes a copy of a YAML file with some fields set, or left out where the value is nil.
@@ -178,6 +184,9 @@ func override(from, to string, fields map[string]any) error {
 		}
 	}
 	if data, err = yaml.Marshal(content); err != nil {
+		return fmt.Errorf("writing %s: %w", filepath.Base(to), err)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return fmt.Errorf("writing %s: %w", filepath.Base(to), err)
 	}
 	return os.WriteFile(to, data, 0o644)

@@ -1,8 +1,8 @@
 // Package lab runs the whole product on one machine: the release as bosh builds it, the manifest as an
-// operator renders it, every VM as a host with namespaces of its own, a customer's site behind an
+// operator renders it, every VM as a host with namespaces of its own, each org's customer behind an
 // internet, and real packets between them.
 //
-// It is no director and must not become one: it does one manifest of one org, with explicit links. What
+// It is no director and must not become one: it does one manifest, in one AZ, with explicit links. What
 // it does not do it says.
 package lab
 
@@ -26,15 +26,15 @@ import (
 
 // Options are what a lab can be varied in.
 type Options struct {
-	// Request is the customer's request file.
-	Request string
+	// Requests are the customers' request files, one an org.
+	Requests []string
 	// Release is a release's tarball; if empty, the repository's own is made.
 	Release string
-	// IKE is 1 or 2, or empty for what the request says.
+	// IKE is 1 or 2, or empty for what each request says.
 	IKE string
-	// NAT puts the customer's endpoint behind a NAT.
+	// NAT puts each customer's endpoint behind a NAT.
 	NAT bool
-	// GatewayNAT gives the gateway one NIC and has the IaaS map its public address.
+	// GatewayNAT gives each gateway one NIC and has the IaaS map its public address.
 	GatewayNAT bool
 }
 
@@ -47,10 +47,11 @@ type Lab struct {
 // state is what is known of a running lab. It is written when all hosts run; how to take a lab down is
 // never learnt from it.
 type state struct {
-	Options     Options
-	RequestText string
-	DataPath    string
-	Map         network.Map
+	Options Options
+	// Texts are what the request files said.
+	Texts    []string
+	DataPath string
+	Map      network.Map
 	// Jobs are those of each host.
 	Jobs map[string][]string
 }
@@ -130,7 +131,7 @@ func (l Lab) clear(ctx context.Context) error {
 	if err := host.EndAll(ctx, l.dir()); err != nil {
 		return err
 	}
-	for _, name := range []string{"state.json", "orgs", "rendered", "bin", "request.yml", "platform.yml"} {
+	for _, name := range []string{"state.json", "orgs", "rendered", "bin", "requests", "platform.yml"} {
 		if err := os.RemoveAll(l.file(name)); err != nil {
 			return fmt.Errorf("removing the lab's files: %w", err)
 		}

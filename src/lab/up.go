@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"privnet/connection"
+	"privnet/document"
 	"privnet/lab/compile"
 	"privnet/lab/host"
 	"privnet/lab/network"
@@ -23,7 +25,7 @@ import (
 	"privnet/onboard/plan"
 )
 
-// Up makes a running lab of the request, from whatever there was. A lab that runs with the same request
+// Up makes a running lab of the requests, from whatever there was. A lab that runs with the same requests
 // and options is left alone.
 func (l Lab) Up(ctx context.Context, o Options) error {
 	unlock, err := l.lock()
@@ -31,11 +33,11 @@ func (l Lab) Up(ctx context.Context, o Options) error {
 		return err
 	}
 	defer unlock()
-	request, text, err := l.readRequest(o)
+	orgs, texts, err := readRequests(o)
 	if err != nil {
 		return err
 	}
-	if s, _, err := l.running(); err == nil && reflect.DeepEqual(s.Options, o) && s.RequestText == text {
+	if s, _, err := l.running(); err == nil && reflect.DeepEqual(s.Options, o) && slices.Equal(s.Texts, texts) {
 		fmt.Fprintf(l.Out, "The lab is running already, with %s.\n", s.DataPath)
 		return nil
 	}
@@ -53,20 +55,20 @@ func (l Lab) Up(ctx context.Context, o Options) error {
 	if err := os.Setenv(host.Mark, l.dir()); err != nil {
 		return err
 	}
-	r := run{Lab: l, options: o, request: request, state: state{Options: o, RequestText: text}, start: time.Now()}
+	r := run{Lab: l, options: o, orgs: orgs, state: state{Options: o, Texts: texts}, start: time.Now()}
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) (string, error)
 	}{
 		{"the data path", r.chooseDataPath},
 		{"the release: blobs, bosh create-release", r.makeRelease},
-		{"the plan for the customer's request", r.makePlan},
+		{"the plans for the customers' requests", r.makePlans},
 		{"the manifest: ops-files, variables", r.makeManifest},
 		{"the packages, by their packaging scripts", r.compile},
 		{"the jobs' templates", r.render},
 		{"the hosts and their networks", r.startHosts},
 		{"the jobs: pre-start, monit, post-start", r.startJobs},
-		{"the customer's site, from the hand-off", r.startCustomer},
+		{"the customers' sites, from the hand-off", r.startCustomers},
 	} {
 		if err := r.step(ctx, step.name, step.do); err != nil {
 			return err
@@ -75,33 +77,46 @@ func (l Lab) Up(ctx context.Context, o Options) error {
 	return nil
 }
 
-// readRequest reads the request and applies the options to it; the text tells one request from another.
-func (l Lab) readRequest(o Options) (connection.Request, string, error) {
-	data, err := os.ReadFile(o.Request)
-	if err != nil {
-		return connection.Request{}, "", fmt.Errorf("reading the request: %w", err)
+// org is one org on its way from the request to a connection.
+type org struct {
+	request connection.Request
+	plan    plan.Plan
+	key     string
+}
+
+// readRequests reads the requests and applies the options to them; the texts tell some requests from
+// others. The error has everything that is wrong in all of them.
+func readRequests(o Options) (orgs []*org, texts []string, problems error) {
+	endpoints := map[netip.Addr]string{}
+	for _, file := range o.Requests {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading the request: %w", err)
+		}
+		request, err := connection.ParseRequest(file, data)
+		if o.IKE != "" {
+			request.IKE = connection.IKE(o.IKE)
+		}
+		if other, taken := endpoints[request.Endpoint.Address]; taken && err == nil {
+			err = fmt.Errorf("the lab does not do two endpoints with one address (%s and %s)", other, file)
+		}
+		endpoints[request.Endpoint.Address] = file
+		problems = document.Join(problems, err)
+		orgs, texts = append(orgs, &org{request: request}), append(texts, string(data))
 	}
-	request, err := connection.ParseRequest(o.Request, data)
-	if err != nil {
-		return connection.Request{}, "", err
-	}
-	if o.IKE != "" {
-		request.IKE = connection.IKE(o.IKE)
-	}
-	return request, string(data), nil
+	return orgs, texts, problems
 }
 
 // run is one Up on its way.
 type run struct {
 	Lab
 	options  Options
-	request  connection.Request
+	orgs     []*org
 	state    state
 	start    time.Time
 	steps    int
 	path     connection.DataPath
-	plan     plan.Plan
-	deployed deployment
+	manifest []byte
 	built    compile.Release
 	machines []machine
 	hosts    map[string]host.Host
@@ -167,15 +182,9 @@ func (r *run) makeRelease(ctx context.Context) (string, error) {
 	return "", r.tool(ctx, "scripts/create-release", "--tarball", r.file("release.tgz"))
 }
 
-// makePlan gives privnet the request as the customer wrote it, unless an option changes it.
-func (r *run) makePlan(ctx context.Context) (string, error) {
-	request, platform := r.options.Request, r.example("platform.yml")
-	if r.options.IKE != "" {
-		request = r.file("request.yml")
-		if err := override(r.options.Request, request, map[string]any{"ike": r.options.IKE}); err != nil {
-			return "", err
-		}
-	}
+// makePlans gives privnet the requests as the customers wrote them, unless an option changes them.
+func (r *run) makePlans(ctx context.Context) (string, error) {
+	platform, args := r.example("platform.yml"), []string{"plan", "--orgs", r.file("orgs")}
 	if r.options.GatewayNAT {
 		from := platform
 		platform = r.file("platform.yml")
@@ -183,34 +192,37 @@ func (r *run) makePlan(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	if err := r.tool(ctx, "bin/privnet", "plan", "--request", request, "--platform", platform, "--orgs", r.file("orgs")); err != nil {
+	for i, request := range r.options.Requests {
+		if r.options.IKE != "" {
+			from := request
+			request = r.file("requests", fmt.Sprintf("%d.yml", i+1))
+			if err := override(from, request, map[string]any{"ike": r.options.IKE}); err != nil {
+				return "", err
+			}
+		}
+		args = append(args, "--request", request)
+	}
+	if err := r.tool(ctx, "bin/privnet", append(args, "--platform", platform)...); err != nil {
 		return "", err
 	}
-	file := r.file("orgs", r.request.Name, "plan.yml")
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("reading the plan: %w", err)
+	var found []string
+	for _, o := range r.orgs {
+		file := r.file("orgs", o.request.Name, "plan.yml")
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("reading the plan: %w", err)
+		}
+		if o.plan, err = plan.Parse(file, data); err != nil {
+			return "", err
+		}
+		found = append(found, fmt.Sprintf("%s: segment %s, gateway %s, dedicated cells: %d",
+			o.plan.Name, o.plan.Segment[0].CIDR, o.plan.Gateways[0].PublicAddress, o.plan.Cells))
 	}
-	if r.plan, err = plan.Parse(file, data); err != nil {
-		return "", err
-	}
-	if err := r.tool(ctx, "bin/privnet", "render", "--org", r.plan.Name, "--platform", platform, "--manifest", r.example("manifest.yml"),
-		"--orgs", r.file("orgs"), "--out", r.file("rendered"), "--shared-cell-guard"); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("segment %s, gateway %s, dedicated cells: %d", r.plan.Segment[0].CIDR, r.plan.Gateways[0].PublicAddress, r.plan.Cells), nil
+	return strings.Join(found, "; "), r.tool(ctx, "bin/privnet", "render", "--all", "--platform", platform, "--manifest", r.example("manifest.yml"),
+		"--orgs", r.file("orgs"), "--out", r.file("rendered"), "--shared-cell-guard")
 }
 
 func (r *run) example(name string) string { return filepath.Join(r.Root, "manifests", "lab", name) }
-
-func (r *run) makeManifest(context.Context) (string, error) {
-	base, err := os.ReadFile(r.example("manifest.yml"))
-	if err != nil {
-		return "", fmt.Errorf("reading the lab's manifest: %w", err)
-	}
-	r.deployed, err = interpolate(base, r.plan, r.path, r.file("rendered", r.plan.Name, "ops.yml"), r.file("rendered", "shared-cell-guard.yml"))
-	return "", err
-}
 
 func (r *run) compile(ctx context.Context) (detail string, err error) {
 	tarball := cmp.Or(r.options.Release, r.file("release.tgz"))
@@ -219,27 +231,27 @@ func (r *run) compile(ctx context.Context) (detail string, err error) {
 }
 
 func (r *run) render(ctx context.Context) (detail string, err error) {
-	r.machines, err = r.deployed.machines(ctx, r.built)
-	if err != nil {
+	if err := r.makeMachines(ctx); err != nil {
 		return "", err
 	}
-	services, err := network.Services(r.request.PrivateNetworks, r.request.Probes)
-	if err != nil {
-		return "", err
-	}
-	gateway := r.plan.Gateways[0]
-	r.state.Map = network.Map{
-		Segment: r.plan.Segment[0].CIDR, SegmentHop: r.plan.Segment[0].Router(),
-		Gateway: gateway.Address, GatewayPublic: gateway.PublicAddress, GatewayNAT: r.options.GatewayNAT,
-		Endpoint: r.request.Endpoint.Address, CustomerNAT: r.options.NAT, Services: services,
+	r.state.Map = network.Map{GatewayNAT: r.options.GatewayNAT, CustomerNAT: r.options.NAT}
+	for i, o := range r.orgs {
+		services, err := network.Services(o.plan.Name, o.request.PrivateNetworks, o.request.Probes)
+		if err != nil {
+			return "", err
+		}
+		gateway := o.plan.Gateways[0]
+		r.state.Map.Orgs = append(r.state.Map.Orgs, network.Org{
+			Name: o.plan.Name, Number: i + 1, Segment: o.plan.Segment[0].CIDR, SegmentHop: o.plan.Segment[0].Router(),
+			Gateway: gateway.Address, GatewayPublic: gateway.PublicAddress, Endpoint: o.request.Endpoint.Address, Services: services,
+		})
 	}
 	r.state.Jobs = map[string][]string{}
 	for _, m := range r.machines {
 		r.state.Map.VMs = append(r.state.Map.VMs, m.VM)
-		for job := range m.jobs {
-			r.state.Jobs[m.Host] = append(r.state.Jobs[m.Host], job)
+		if len(m.jobs) > 0 {
+			r.state.Jobs[m.Host] = slices.Sorted(maps.Keys(m.jobs))
 		}
-		slices.Sort(r.state.Jobs[m.Host])
 	}
 	return fmt.Sprintf("%d VMs", len(r.machines)), nil
 }
@@ -282,25 +294,26 @@ func (r *run) installTool() error {
 	return os.WriteFile(r.file("bin", "lab"), program, 0o755)
 }
 
-// serve starts what answers requests: apps, services, and the router, which forwards to an isolated app.
+// serve starts what answers requests: apps, services, and the router, which forwards to an app of each org.
 func (r *run) serve(ctx context.Context) error {
-	args := map[string][]string{network.SharedHost: {"--listen", ":80"}}
-	for _, s := range r.state.Map.Services {
-		args[s.Host] = []string{"--listen", ":80"}
-		for _, probe := range r.request.Probes {
-			if s.Network.Contains(probe.Address) && probe.Port != 0 && probe.Port != 80 {
-				args[s.Host] = append(args[s.Host], "--listen", fmt.Sprintf(":%d", probe.Port))
-			}
+	args := map[string][]string{network.SharedHost: {"--listen", ":80"}, network.RouterHost: {"--listen", ":80"}}
+	for _, vm := range r.state.Map.VMs {
+		if vm.App != "" {
+			args[vm.App] = []string{"--listen", fmt.Sprintf(":%d", network.AppPort)}
 		}
 	}
-	for _, m := range r.machines {
-		if m.App == "" {
-			continue
+	for i, o := range r.state.Map.Orgs {
+		for _, s := range o.Services {
+			args[s.Host] = []string{"--listen", ":80"}
+			for _, probe := range r.orgs[i].request.Probes {
+				if s.Network.Contains(probe.Address) && probe.Port != 0 && probe.Port != 80 {
+					args[s.Host] = append(args[s.Host], "--listen", fmt.Sprintf(":%d", probe.Port))
+				}
+			}
 		}
-		args[m.App] = []string{"--listen", fmt.Sprintf(":%d", network.AppPort)}
-		if r.state.Map.Segment.Contains(m.Addresses[0]) {
-			app := netip.AddrPortFrom(m.Addresses[0], network.CellPort)
-			args[network.RouterHost] = []string{"--listen", ":80", "--forward", "http://" + app.String()}
+		for _, cell := range r.state.Map.Cells(o.Segment)[:1] {
+			app := netip.AddrPortFrom(cell.Addresses[0], network.CellPort)
+			args[network.RouterHost] = append(args[network.RouterHost], "--forward", fmt.Sprintf("%s=http://%s", o.Name, app))
 		}
 	}
 	for name, arguments := range args {
@@ -324,13 +337,17 @@ func (r *run) startJobs(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d jobs", count), vm.Start(ctx, vms)
 }
 
-func (r *run) startCustomer(ctx context.Context) (string, error) {
-	config, err := endpointConfig(r.request, r.plan, r.deployed.key)
-	if err != nil {
-		return "", err
-	}
-	if err := startEndpoint(ctx, r.dir(), r.hosts[network.Endpoint], r.path, config); err != nil {
-		return "", err
+func (r *run) startCustomers(ctx context.Context) (string, error) {
+	var versions []string
+	for i, o := range r.orgs {
+		config, err := endpointConfig(*o)
+		if err != nil {
+			return "", err
+		}
+		if err := startEndpoint(ctx, r.dir(), r.hosts[r.state.Map.Orgs[i].EndpointHost()], r.path, config); err != nil {
+			return "", err
+		}
+		versions = append(versions, "IKEv"+string(o.request.IKE))
 	}
 	data, err := json.MarshalIndent(r.state, "", "  ")
 	if err != nil {
@@ -339,5 +356,5 @@ func (r *run) startCustomer(ctx context.Context) (string, error) {
 	if err := os.WriteFile(r.file("state.json"), data, 0o644); err != nil {
 		return "", fmt.Errorf("keeping the lab's state: %w", err)
 	}
-	return fmt.Sprintf("IKEv%s, up after %.0f s in all", r.request.IKE, time.Since(r.start).Seconds()), nil
+	return fmt.Sprintf("%s, up after %.0f s in all", strings.Join(versions, " and "), time.Since(r.start).Seconds()), nil
 }

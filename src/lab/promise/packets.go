@@ -8,9 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,10 +18,10 @@ import (
 )
 
 const (
+	// opening is how long a tunnel may take to open.
+	opening = 30 * time.Second
 	// patience is how long an answer may take that is promised, on a slow machine too.
 	patience = 5 * time.Second
-	// opening is how long the customer may take to open the tunnel.
-	opening = 30 * time.Second
 	// listening is how long an answer is waited for that must not come.
 	listening = time.Second
 )
@@ -31,12 +29,18 @@ const (
 // echoRequest is an ICMP echo request (RFC 792) with its checksum.
 var echoRequest = []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0}
 
-// get asks for a page from inside a host, and gives back its text and how long it took.
-func get(ctx context.Context, from host.Host, url string) (string, error) {
+// get asks an address for the page of a name, from inside a host, and gives back the quoted text and how
+// long it took.
+func get(ctx context.Context, from host.Host, to netip.Addr, name string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	client := http.Client{Transport: &http.Transport{DialContext: from.Dial, DisableKeepAlives: true}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return from.Dial(ctx, network, netip.AddrPortFrom(to, 80).String())
+		},
+	}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+name+"/", nil)
 	if err != nil {
 		return "", err
 	}
@@ -56,9 +60,9 @@ func get(ctx context.Context, from host.Host, url string) (string, error) {
 	return fmt.Sprintf("%q in %d ms", strings.TrimSpace(string(body)), time.Since(start).Milliseconds()), nil
 }
 
-// persist repeats f until it succeeds or the time for a tunnel is over.
-func persist(ctx context.Context, f func(context.Context) (string, error)) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, opening)
+// persist repeats f until it succeeds or the time is over.
+func persist(ctx context.Context, limit time.Duration, f func(context.Context) (string, error)) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
 		answer, err := f(ctx)
@@ -67,7 +71,7 @@ func persist(ctx context.Context, f func(context.Context) (string, error)) (stri
 		}
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("not within %s: %w", opening, err)
+			return "", fmt.Errorf("not within %s: %w", limit, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -85,7 +89,7 @@ func (w World) closed(ctx context.Context, doors []door) error {
 	var group sync.WaitGroup
 	for i, d := range doors {
 		group.Go(func() {
-			if answer, err := knock(ctx, w.Hosts[d.from], d.to.Addr(), d.to.Port()); err == nil {
+			if answer, err := knock(ctx, w.Hosts[d.from], d.to); err == nil {
 				answered[i] = fmt.Sprintf("%s reaches %s: %s", d.from, d.to, answer)
 			}
 		})
@@ -100,12 +104,12 @@ func (w World) closed(ctx context.Context, doors []door) error {
 
 // knock tries an address by TCP, UDP and ICMP. There is an error if nothing came back: also a refusal
 // by the address itself shows that packets reach it.
-func knock(ctx context.Context, from host.Host, to netip.Addr, port uint16) (string, error) {
+func knock(ctx context.Context, from host.Host, to netip.AddrPort) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, listening)
 	defer cancel()
 	answers := make(chan string, 3)
 	for _, try := range []struct{ network, address string }{
-		{"tcp", netip.AddrPortFrom(to, port).String()}, {"udp", netip.AddrPortFrom(to, port).String()}, {"ip4:icmp", to.String()},
+		{"tcp", to.String()}, {"udp", to.String()}, {"ip4:icmp", to.Addr().String()},
 	} {
 		go func() { answers <- answer(ctx, from, try.network, try.address) }()
 	}
@@ -159,12 +163,11 @@ func isEchoReply(data []byte) bool {
 	return len(data) > header && data[header] == 0
 }
 
-// send sends TCP, UDP and ICMP to the address until the context ends, and counts.
-func (w World) send(ctx context.Context, from host.Host, to netip.Addr, sent *atomic.Int64) {
+// knocking sends TCP, UDP and ICMP to the door until the context ends, and counts.
+func (w World) knocking(ctx context.Context, d door, sent *atomic.Int64) {
+	from := w.Hosts[d.from]
 	for ctx.Err() == nil {
-		for _, try := range []struct{ network, address string }{
-			{"udp", netip.AddrPortFrom(to, 80).String()}, {"ip4:icmp", to.String()},
-		} {
+		for _, try := range []struct{ network, address string }{{"udp", d.to.String()}, {"ip4:icmp", d.to.Addr().String()}} {
 			if conn, err := from.Dial(ctx, try.network, try.address); err == nil {
 				if _, err := conn.Write(echoRequest); err == nil {
 					sent.Add(1)
@@ -173,50 +176,12 @@ func (w World) send(ctx context.Context, from host.Host, to netip.Addr, sent *at
 			}
 		}
 		short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-		if conn, err := from.Dial(short, "tcp", netip.AddrPortFrom(to, 80).String()); err == nil {
+		if conn, err := from.Dial(short, "tcp", d.to.String()); err == nil {
 			conn.Close()
 		}
 		sent.Add(1)
 		cancel()
 	}
-}
-
-// count is a kernel counter's value.
-type count struct{ Packets, Bytes int }
-
-// counts are what reached a private service, from the segment and from anybody else.
-type counts struct{ Segment, Others count }
-
-func (c counts) minus(b counts) counts {
-	return counts{
-		count{c.Segment.Packets - b.Segment.Packets, c.Segment.Bytes - b.Segment.Bytes},
-		count{c.Others.Packets - b.Others.Packets, c.Others.Bytes - b.Others.Bytes},
-	}
-}
-
-var counter = regexp.MustCompile(`(?m)^\[(\d+):(\d+)\] -A INPUT`)
-
-// delivered reads the counters of all private services.
-func (w World) delivered(ctx context.Context) (map[string]counts, error) {
-	out := map[string]counts{}
-	for _, s := range w.Map.Services {
-		rules, err := w.Hosts[s.Host].Run(ctx, "iptables-save", "-c", "-t", "filter")
-		if err != nil {
-			return nil, err
-		}
-		found := counter.FindAllStringSubmatch(rules, -1)
-		if len(found) != 3 {
-			return nil, fmt.Errorf("the counters of %s are not there", s.Host)
-		}
-		out[s.Host] = counts{read(found[1]), read(found[2])}
-	}
-	return out, nil
-}
-
-func read(match []string) count {
-	packets, _ := strconv.Atoi(match[1])
-	bytes, _ := strconv.Atoi(match[2])
-	return count{packets, bytes}
 }
 
 func isRefusal(err error) bool {

@@ -1,5 +1,5 @@
-// Package serve is what listens on the lab's hosts: a page that says who answers and whom it saw, or a
-// forwarder that stands for the platform's shared router.
+// Package serve is what listens on the lab's hosts: a page that says who answers and whom it saw, or what
+// stands for the platform's shared router.
 package serve
 
 import (
@@ -24,9 +24,16 @@ func Page() http.Handler {
 	})
 }
 
-// Forwarder passes every request on to one other server.
-func Forwarder(to *url.URL) http.Handler {
-	return httputil.NewSingleHostReverseProxy(to)
+// Router passes a request on by the name that it is for, as the platform's router does.
+func Router(routes map[string]*url.URL) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to, ok := routes[r.Host]
+		if !ok {
+			http.Error(w, "no route for "+r.Host, http.StatusNotFound)
+			return
+		}
+		httputil.NewSingleHostReverseProxy(to).ServeHTTP(w, r)
+	})
 }
 
 // Run serves until the context ends or the listener fails.
