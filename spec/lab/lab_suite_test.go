@@ -79,8 +79,8 @@ func check() (promises []promise, code int) {
 	return promises, r.code
 }
 
-// traces are what a lab could leave on the machine. Network namespaces of others come and go meanwhile
-// (other specs make some), so of the names only the lab's count.
+// traces are what a lab could leave on the machine. Network namespaces and temporary mounts of others come
+// and go meanwhile (other specs make some), so of these only the lab's count.
 func traces() map[string]string {
 	GinkgoHelper()
 	out := map[string]string{
@@ -88,7 +88,7 @@ func traces() map[string]string {
 		"links":      run("ip", "-br", "link").stdout,
 		"addresses":  run("ip", "-br", "addr").stdout,
 		"routes":     run("ip", "route", "show", "table", "all").stdout,
-		"mounts":     ours(run("mount").stdout, "/run/netns"),
+		"mounts":     ours(ours(run("mount").stdout, "/run/netns"), " on /tmp/"),
 		"rules":      counters.ReplaceAllString(run("iptables-save").stdout, ""),
 		"processes":  "",
 	}
@@ -102,11 +102,11 @@ func traces() map[string]string {
 	return out
 }
 
-// ours leaves out the lines that hold a text, unless they hold the lab's prefix too.
+// ours leaves out the lines that hold a text, unless they hold the lab's prefix or its directory too.
 func ours(lines, text string) string {
 	var out []string
 	for _, line := range strings.Split(lines, "\n") {
-		if !strings.Contains(line, text) || strings.Contains(line, "privnet-") {
+		if !strings.Contains(line, text) || strings.Contains(line, "privnet-") || strings.Contains(line, root+"/tmp/lab") {
 			out = append(out, line)
 		}
 	}
