@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privnet/commandline"
 	"privnet/lab/bpm"
 	"privnet/lab/promise"
 	"privnet/lab/serve"
@@ -25,62 +27,34 @@ and private networks behind an internet. Nothing of this machine's own network i
   sudo scripts/lab check    measure them again
   sudo scripts/lab down     end it and remove every trace`
 
-// errUsage marks what the caller typed wrong.
-var errUsage = errors.New("")
-
 // errBroken says that a promise does not hold; the table has said which.
 var errBroken = errors.New("a promise is broken")
 
-// Command is the whole command line. Root is the repository's directory.
-func Command(root string, out io.Writer) *cobra.Command {
-	l := Lab{Root: root, Out: out}
+// Run runs the command line and returns the exit code. Root is the repository's directory.
+func Run(ctx context.Context, root string, arguments []string, stdout, stderr io.Writer) int {
+	l := Lab{Root: root, Out: stdout}
 	c := &cobra.Command{
-		Use: "lab", Short: "the product on one machine", Long: about, SilenceUsage: true, SilenceErrors: true,
+		Use: "scripts/lab", Short: "the product on one machine", Long: about,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
-				return fmt.Errorf("the lab makes network namespaces and needs root; run: sudo scripts/lab %s", c.Name())
+				return fmt.Errorf("the lab makes network namespaces and needs root; run: sudo %s", c.CommandPath())
 			}
 			return nil
 		},
 	}
-	c.SetOut(out)
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return fmt.Errorf("%w%w; see scripts/lab --help", errUsage, err)
-	})
 	c.AddCommand(l.upCommand(), l.checkCommand(), l.statusCommand(), l.logsCommand(), l.shellCommand(), l.downCommand(),
 		serveCommand(), bpmCommand())
-	for _, sub := range c.Commands() {
-		if check := sub.Args; check != nil {
-			sub.Args = func(c *cobra.Command, args []string) error {
-				if err := check(c, args); err != nil {
-					return fmt.Errorf("%w%w; see scripts/lab %s --help", errUsage, err, c.Name())
-				}
-				return nil
-			}
-		}
-	}
-	return c
-}
-
-// ExitCode is 2 for a wrong command line and 1 for everything else that failed.
-func ExitCode(err error) int {
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, errUsage), strings.HasPrefix(err.Error(), "unknown command"):
-		return 2
-	}
-	return 1
+	return commandline.Run(ctx, c, arguments, stdout, stderr)
 }
 
 func (l Lab) upCommand() *cobra.Command {
 	o := Options{Requests: []string{l.Root + "/manifests/lab/request.yml"}}
 	c := &cobra.Command{
-		Use: "up", Short: "build everything, start it, and measure the promises", Args: cobra.NoArgs,
+		Use: "up", Short: "build everything, start it, and measure the promises",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.IKE != "" && o.IKE != "1" && o.IKE != "2" {
-				return fmt.Errorf("%w--ike is 1 or 2, not %q", errUsage, o.IKE)
+				return commandline.Usage(fmt.Errorf("--ike is 1 or 2, not %q", o.IKE))
 			}
 			if err := l.Up(c.Context(), o); err != nil {
 				return err
@@ -99,7 +73,7 @@ func (l Lab) upCommand() *cobra.Command {
 func (l Lab) checkCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "check", Short: "measure the promises on the running lab; exit 1 if one is broken", Args: cobra.NoArgs,
+		Use: "check", Short: "measure the promises on the running lab; exit 1 if one is broken",
 		RunE: func(c *cobra.Command, _ []string) error { return l.check(c, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print a list of {name, ok, evidence}")
@@ -143,7 +117,7 @@ func printTable(out io.Writer, promises []promise.Promise) {
 
 func (l Lab) statusCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "the hosts, their jobs, and the connection", Args: cobra.NoArgs,
+		Use: "status", Short: "the hosts, their jobs, and the connection",
 		RunE: func(c *cobra.Command, _ []string) error { return l.Status(c.Context()) },
 	}
 }
@@ -178,7 +152,7 @@ func (l Lab) shellCommand() *cobra.Command {
 
 func (l Lab) downCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "down", Short: "end the lab and remove every trace, also after a crash", Args: cobra.NoArgs,
+		Use: "down", Short: "end the lab and remove every trace, also after a crash",
 		RunE: func(c *cobra.Command, _ []string) error { return l.Down(c.Context()) },
 	}
 }
@@ -187,7 +161,7 @@ func serveCommand() *cobra.Command {
 	var listen []string
 	var forward map[string]string
 	c := &cobra.Command{
-		Use: "serve", Hidden: true, Args: cobra.NoArgs,
+		Use: "serve", Hidden: true,
 		RunE: func(c *cobra.Command, _ []string) error {
 			handler, routes := serve.Page(), map[string]*url.URL{}
 			for name, to := range forward {

@@ -12,6 +12,7 @@ import (
 
 	"privnet/cfapi"
 	"privnet/cfapi/isolation"
+	"privnet/commandline"
 )
 
 const about = `org-isolation puts a Cloud Foundry org into the isolation segment of its private network, or
@@ -26,32 +27,14 @@ The errand's properties are in the manifest; see docs/org-isolation.md of the re
 
 // Execute runs one command and returns the exit code.
 func Execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
-	understood := false
-	root := newRoot()
-	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
-	root.SetArgs(arguments)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil:
-		return 0
-	case understood:
-		fmt.Fprintln(stderr, err)
-		return 1
-	default:
-		fmt.Fprintf(stderr, "%s\nSee org-isolation --help.\n", err)
-		return 2
-	}
+	return commandline.Run(ctx, newRoot(), arguments, stdout, stderr)
 }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "org-isolation",
-		Short:         "Put a Cloud Foundry org into the isolation segment of its private network",
-		Long:          about,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Use:   "org-isolation",
+		Short: "Put a Cloud Foundry org into the isolation segment of its private network",
+		Long:  about,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newRun())
@@ -63,7 +46,6 @@ func newRun() *cobra.Command {
 	run := &cobra.Command{
 		Use:   "run",
 		Short: "Do what the job's properties say, and report each step",
-		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			config, api, err := load(settings, credentials)
 			if err != nil {

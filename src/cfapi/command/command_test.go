@@ -77,7 +77,7 @@ var _ = Describe("org-isolation", func() {
 	It("exits with 2 when it is used wrongly, without a word of the API", func() {
 		Expect(execute("run", "--client-secret", "x")).To(Equal(2))
 		Expect(execute("run", "now")).To(Equal(2))
-		Expect(stderr.String()).To(ContainSubstring("See org-isolation --help"))
+		Expect(stderr.String()).To(ContainSubstring("See org-isolation run --help"))
 		Expect(cf.Requests()).To(BeEmpty())
 	})
 

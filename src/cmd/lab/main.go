@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,9 +15,5 @@ func main() {
 	host.InitIfAsked()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := lab.Command(os.Getenv("PRIVNET_ROOT"), os.Stdout).ExecuteContext(ctx)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(lab.ExitCode(err))
+	os.Exit(lab.Run(ctx, os.Getenv("PRIVNET_ROOT"), os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -14,15 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"privnet/atomicfile"
+	"privnet/commandline"
 	"privnet/doctor"
 	"privnet/doctor/bundle"
 	"privnet/doctor/sense"
-)
-
-// Exit codes, besides those of a report.
-const (
-	exitFailed = 1
-	exitUsage  = 2
 )
 
 // options are what the command line says.
@@ -47,35 +42,16 @@ Exit status: 0 healthy, 1 broken, 2 wrong usage, 3 it cannot tell.`
 
 // Execute runs the command line and returns the exit code.
 func Execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
-	code, understood := 0, false
-	root := newRoot(&code)
-	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
-	root.SetArgs(arguments)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil:
-		return code
-	case understood:
-		fmt.Fprintln(stderr, err)
-		return exitFailed
-	default:
-		fmt.Fprintf(stderr, "%v\nSee tunnel-doctor --help.\n", err)
-		return exitUsage
-	}
+	return commandline.Run(ctx, newRoot(), arguments, stdout, stderr)
 }
 
-func newRoot(code *int) *cobra.Command {
+func newRoot() *cobra.Command {
 	o := &options{senses: sense.DefaultSenses()}
 	watch, capture, listen := false, "", time.Duration(0)
 	root := &cobra.Command{
-		Use:           "tunnel-doctor",
-		Short:         "Say why a connection does not work, and what to change",
-		Long:          about,
-		Args:          cobra.NoArgs,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Use:   "tunnel-doctor",
+		Short: "Say why a connection does not work, and what to change",
+		Long:  about,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := sense.Load(o.config)
 			if err != nil {
@@ -90,8 +66,7 @@ func newRoot(code *int) *cobra.Command {
 			case watch:
 				return o.watch(c.Context(), config, c.OutOrStdout())
 			}
-			*code, err = o.examine(c.Context(), config, c.OutOrStdout())
-			return err
+			return o.examine(c.Context(), config, c.OutOrStdout())
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -116,12 +91,12 @@ func newRoot(code *int) *cobra.Command {
 	return root
 }
 
-func (o *options) examine(ctx context.Context, config doctor.Config, out io.Writer) (int, error) {
+func (o *options) examine(ctx context.Context, config doctor.Config, out io.Writer) error {
 	report := doctor.Examine(o.senses.Observe(ctx, config))
 	if o.fix && report.Verdict != doctor.Healthy {
 		done, err := o.repair(ctx, report)
 		if err != nil {
-			return exitFailed, err
+			return err
 		}
 		for _, what := range done {
 			fmt.Fprintln(out, "fixed:", what)
@@ -131,17 +106,20 @@ func (o *options) examine(ctx context.Context, config doctor.Config, out io.Writ
 		}
 	}
 	if err := o.print(report, out); err != nil {
-		return exitFailed, err
+		return err
 	}
 	if o.bundle != "" {
 		if err := o.writeBundle(ctx, report); err != nil {
-			return exitFailed, err
+			return err
 		}
 		if !o.json {
 			fmt.Fprintf(out, "\nSupport archive, without secrets: %s\n", o.bundle)
 		}
 	}
-	return report.ExitCode(), nil
+	if code := report.ExitCode(); code != 0 {
+		return commandline.Exit(code)
+	}
+	return nil
 }
 
 func (o *options) print(report doctor.Report, out io.Writer) error {

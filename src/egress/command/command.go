@@ -4,8 +4,6 @@ package command
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 	"github.com/cloudfoundry/bosh-utils/system"
 	"github.com/spf13/cobra"
 
+	"privnet/commandline"
 	"privnet/egress"
 	"privnet/egress/backend"
 	"privnet/egress/boot"
@@ -30,9 +29,6 @@ const interval = time.Second
 // patience is how long a program may take. iptables waits for its lock for 5 s of them.
 const patience = 8 * time.Second
 
-// failure is an error of the work; any other error is one of usage.
-type failure struct{ error }
-
 // options are the places of files, by default those of the BOSH job.
 type options struct {
 	config, state, status, root string
@@ -44,22 +40,7 @@ type options struct {
 // Run runs the command line and returns the exit code: 0, 1 for a failure or bad input, 2 for a wrong
 // usage.
 func Run(args []string, out, errOut io.Writer) int {
-	root := newCommand(out)
-	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(errOut)
-	err := root.Execute()
-	var failed failure
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &failed):
-		fmt.Fprintln(errOut, failed.Error())
-		return 1
-	default:
-		fmt.Fprintf(errOut, "%v\nRun egress-enforcer --help for the commands.\n", err)
-		return 2
-	}
+	return commandline.Run(context.Background(), newCommand(out), args, out, errOut)
 }
 
 func newCommand(out io.Writer) *cobra.Command {
@@ -80,8 +61,6 @@ the rules stay; only decommission removes them.`,
 		Example: `  egress-enforcer status          what is enforced, since when, how often repaired
   egress-enforcer check           what differs at this moment; changes nothing
   egress-enforcer decommission    take everything away, after the job was stopped for good`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
@@ -93,13 +72,10 @@ the rules stay; only decommission removes them.`,
 	return root
 }
 
-// subcommand is a command without arguments, whose errors are failures.
+// subcommand is a command without arguments.
 func subcommand(name, short, long string, work func(context.Context) error) *cobra.Command {
-	return &cobra.Command{Use: name, Short: short, Long: long, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		if err := work(c.Context()); err != nil {
-			return failure{err}
-		}
-		return nil
+	return &cobra.Command{Use: name, Short: short, Long: long, RunE: func(c *cobra.Command, _ []string) error {
+		return work(c.Context())
 	}}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/cloudfoundry/bosh-utils/system"
 	"github.com/spf13/cobra"
 
+	"privnet/commandline"
 	"privnet/ipsec"
 	"privnet/ipsec/fips"
 	"privnet/ipsec/gateway"
@@ -32,23 +33,7 @@ configuration to the running charon without touching the tunnels that did not ch
 
 // Execute runs one command and returns the exit code. When the context ends, a running gateway stops.
 func Execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
-	understood := false
-	root := New()
-	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
-	root.SetArgs(arguments)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil:
-		return 0
-	case understood:
-		fmt.Fprintln(stderr, err)
-		return 1
-	default:
-		fmt.Fprintf(stderr, "%s\nSee ipsec-gateway --help.\n", err)
-		return 2
-	}
+	return commandline.Run(ctx, New(), arguments, stdout, stderr)
 }
 
 // New makes the command tree.
@@ -57,13 +42,10 @@ func New() *cobra.Command {
 	var viewSocket, viewGroup string
 	var hungAfter time.Duration
 	root := &cobra.Command{
-		Use:           "ipsec-gateway",
-		Short:         "Run strongSwan's charon with an org's IPsec connection",
-		Long:          about,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:   "ipsec-gateway",
+		Short: "Run strongSwan's charon with an org's IPsec connection",
+		Long:  about,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
@@ -110,7 +92,6 @@ func run(make maker) *cobra.Command {
 		Long: `Start charon, load the connection and stay in the foreground. SIGTERM closes the
 tunnels, tells the endpoints and ends charon. If charon ends by itself, so does this
 command, with exit code 1, and monit starts it again. Logs JSON lines to stdout.`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return make(c.OutOrStdout()).Run(c.Context()) },
 	}
 }
@@ -119,7 +100,6 @@ func check(make maker) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Say whether the configuration and the pre-shared key are right; start nothing",
-		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := make(c.ErrOrStderr()).Check()
 			if err != nil {
@@ -150,7 +130,6 @@ func reload(make maker) *cobra.Command {
 tunnels; what changed is closed, so that the endpoint initiates it anew; what is gone is
 removed. If charon refuses something, it keeps what it has, the exit code is 1, and the
 status is unhealthy until a reload or a start succeeds.`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			changes, err := make(c.ErrOrStderr()).Reload(c.Context())
 			for _, line := range []struct {
@@ -175,7 +154,6 @@ func status(make maker) *cobra.Command {
 		Short: "Say whether charon holds what the job configures, and which pre-shared keys are in use",
 		Long: `Print, as JSON, whether charon holds what the job configures and which pre-shared key it
 has for each endpoint. Exit 1 if it is not healthy. The tunnels' state is the prober's.`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			status, err := make(c.ErrOrStderr()).ReadStatus()
 			if err != nil {
@@ -199,7 +177,6 @@ func ready(make maker) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ready",
 		Short: "Wait until charon answers and holds all connections; never for a tunnel",
-		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
 			defer cancel()
@@ -218,7 +195,6 @@ func drain(make maker) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "drain",
 		Short: "Close all tunnels and tell the endpoints; print 0, as BOSH wants it of a drain script",
-		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
 			defer cancel()

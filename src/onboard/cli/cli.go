@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,18 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"privnet/commandline"
 	"privnet/onboard/ledger"
 )
-
-// Exit codes: of success, of a failure or bad input, and of a command that was used wrongly.
-const (
-	exitOK = iota
-	exitFailed
-	exitUsage
-)
-
-// usageError is a command used wrongly.
-type usageError struct{ error }
 
 const long = `privnet turns a customer's request for a private network into what you deploy.
 
@@ -46,50 +38,11 @@ Completion for your shell: source <(privnet completion bash), or zsh, fish, powe
 func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use: "privnet", Short: "private networks for Cloud Foundry orgs", Long: long,
-		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("say what to do: new, plan, render, diff, list or verify; see privnet --help")}
-		},
-		Args: cobra.NoArgs,
 	}
-	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w. See %s --help", err, c.CommandPath())}
-	})
 	root.AddCommand(newCommand(), planCommand(), renderCommand(), diffCommand(), listCommand(), verifyCommand())
-	for _, c := range root.Commands() {
-		c.Args = usageArgs(cobra.NoArgs)
-	}
-	root.Args = usageArgs(cobra.NoArgs)
-
-	err := root.Execute()
-	if err == nil {
-		return exitOK
-	}
-	fmt.Fprintln(stderr, err)
-	if usage := (usageError{}); errors.As(err, &usage) {
-		return exitUsage
-	}
-	return exitFailed
-}
-
-// usageArgs makes a usage error of what check says, with the name that was probably meant.
-func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		err := check(c, args)
-		if err == nil {
-			return nil
-		}
-		c.SuggestionsMinimumDistance = 2
-		if meant := c.SuggestionsFor(args[0]); len(meant) > 0 {
-			err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(meant, " or "))
-		}
-		return usageError{fmt.Errorf("%w See %s --help", err, c.CommandPath())}
-	}
+	return commandline.Run(context.Background(), root, args, stdout, stderr)
 }
 
 // required refuses empty values, and empty lists, of flags that have to be given.
@@ -104,7 +57,7 @@ func required(c *cobra.Command, flags ...string) error {
 	if missing == nil {
 		return nil
 	}
-	return usageError{fmt.Errorf("%s\nSee %s --help", strings.Join(missing, "\n"), c.CommandPath())}
+	return commandline.Usage(errors.New(strings.Join(missing, "\n")))
 }
 
 func orgsFlag(c *cobra.Command, dir *string) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privnet/commandline"
 	"privnet/document"
 	"privnet/handoff"
 	"privnet/onboard/ledger"
@@ -87,7 +88,7 @@ func (f *renderFlags) add(c *cobra.Command) {
 // files renders what the flags ask for: the content by the name under the output directory.
 func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
 	if (f.org == "") == !f.all {
-		return nil, usageError{fmt.Errorf("give either --org NAME or --all")}
+		return nil, commandline.Usage(errors.New("give either --org NAME or --all"))
 	}
 	if err := required(c, "platform", "manifest"); err != nil {
 		return nil, err

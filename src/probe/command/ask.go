@@ -28,11 +28,10 @@ func newStatus(f *files) *cobra.Command {
 		Long: `Asks the running prober and shows the state of the connection and of each pair of segment and
 private network. The exit status is 0 if traffic can pass on every pair (up, or idle: nothing was sent
 for a while), 1 if not or if the prober does not answer.`,
-		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			status, raw, err := askStatus(command.Context(), f.config)
 			if err != nil {
-				return failure{err}
+				return err
 			}
 			if asJSON {
 				_, err = command.OutOrStdout().Write(raw)
@@ -40,10 +39,10 @@ for a while), 1 if not or if the prober does not answer.`,
 				err = show(command.OutOrStdout(), status)
 			}
 			if err != nil {
-				return failure{err}
+				return err
 			}
 			if status.State != health.Up && status.State != health.Idle {
-				return failure{fmt.Errorf("the connection of %s is %s: %s", status.Org, status.State, status.Reason)}
+				return fmt.Errorf("the connection of %s is %s: %s", status.Org, status.State, status.Reason)
 			}
 			return nil
 		},
@@ -57,14 +56,10 @@ func newReady(f *files) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "ready",
 		Short: "Wait until the prober watches; it does not wait for a tunnel",
-		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(command.Context(), timeout)
 			defer cancel()
-			if err := waitReady(ctx, f.config); err != nil {
-				return failure{err}
-			}
-			return nil
+			return waitReady(ctx, f.config)
 		},
 	}
 	command.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")

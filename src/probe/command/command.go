@@ -4,7 +4,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,23 +15,15 @@ import (
 	boshsys "github.com/cloudfoundry/bosh-utils/system"
 	"github.com/spf13/cobra"
 
+	"privnet/commandline"
 	"privnet/ipsec/vici"
 	"privnet/ipsec/vici/view"
 	"privnet/probe"
 	"privnet/probe/check"
 )
 
-// Exit codes. A wrong use of the command line is 2.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-)
-
 // poll is how often charon is asked without a reason, for its counters.
 const poll = 2 * time.Second
-
-// failure is an error after which the usage is of no help.
-type failure struct{ error }
 
 // files are the paths that a prober uses.
 type files struct {
@@ -41,22 +32,7 @@ type files struct {
 
 // Execute runs the command line and returns the exit code.
 func Execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
-	root := newRoot()
-	root.SetArgs(arguments)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	var failed failure
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &failed):
-		fmt.Fprintln(stderr, failed.Error())
-		return exitFailed
-	default:
-		fmt.Fprintf(stderr, "%v\nRun tunnel-prober --help to see how it is used.\n", err)
-		return exitUsage
-	}
+	return commandline.Run(ctx, newRoot(), arguments, stdout, stderr)
 }
 
 func newRoot() *cobra.Command {
@@ -68,8 +44,6 @@ func newRoot() *cobra.Command {
 gateways and cells the answers of the probe targets, and everywhere whether the egress rules are in
 place. For each pair of segment and private network it says up, idle, partial, down or unknown, why, and
 since when. It serves that on the configured address: /v1/status, /metrics and /ready.`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&f.config, "config", "/var/vcap/jobs/tunnel-prober/config/prober.json", "the job's configuration")
@@ -82,13 +56,9 @@ func newRun(f *files) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "run",
 		Short: "Watch the connection until stopped",
-		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewJSONHandler(command.OutOrStdout(), nil))
-			if err := run(command.Context(), *f, log); err != nil {
-				return failure{err}
-			}
-			return nil
+			return run(command.Context(), *f, log)
 		},
 	}
 	flags := command.Flags()

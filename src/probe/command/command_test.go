@@ -104,7 +104,7 @@ var _ = Describe("tunnel-prober", func() {
 
 	DescribeTable("exits with 2 on a wrong use", func(arguments ...string) {
 		Expect(run(arguments...)).To(Equal(2))
-		Expect(errs).To(gbytes.Say("tunnel-prober --help"))
+		Expect(errs).To(gbytes.Say("See tunnel-prober.* --help"))
 	}, Entry("unknown command", "watch"), Entry("unknown flag", "status", "--xml"), Entry("an argument too many", "status", "agency-a"))
 
 	It("teaches how it is used", func() {
