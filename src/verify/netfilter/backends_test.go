@@ -85,8 +85,8 @@ var _ = Describe("Each backend", func() {
 					})
 				}
 				release()
-				Expect(verdicts[true]).To(BeNumerically(">", 20), name)
-				Expect(verdicts[false]).To(BeNumerically(">", 20), name)
+				Expect(verdicts[true]).To(BeNumerically(">", 5), name)
+				Expect(verdicts[false]).To(BeNumerically(">", 5), name)
 			}
 		},
 		Entry("of a gateway in userland", policy(egress.RoleGateway, connection.DataPathUserland, nil, nil)),
