@@ -140,6 +140,15 @@ func (c Connection) espProposals(version connection.IKE) []string {
 	return c.Policy.ESPProposals(version, c.waived()...)
 }
 
+// Offer is all that may be agreed on in phase 1 and in phase 2, in whatever version.
+func (c Connection) Offer() (phase1, phase2 []string) {
+	for _, version := range versions(c.IKE) {
+		phase1 = append(phase1, c.ikeProposals(version)...)
+		phase2 = append(phase2, c.espProposals(version)...)
+	}
+	return phase1, phase2
+}
+
 func (c Connection) waived() []string {
 	out := make([]string, len(c.Waivers))
 	for i, w := range c.Waivers {

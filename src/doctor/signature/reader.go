@@ -280,14 +280,14 @@ func (r *Reader) waiting(now time.Time) []Finding {
 		f := Finding{Endpoint: e.Address, Time: x.last, IKE: x.ike, Side: Between, Count: 1, stage: stageAuth}
 		switch {
 		case x.repeats >= lost && x.inPort == "500":
-			f.Signature, f.Parameter = "answers-lost", AnswersOn500
+			f.Signature, f.Parameter = answersLost, AnswersOn500
 			f.Meaning = "the endpoint repeats its first packets: the gateway's answers on UDP 500 do not reach it"
 		case x.repeats >= lost:
-			f.Signature, f.Parameter, f.stage = "answers-lost", AnswersOn4500, stageEstablished
+			f.Signature, f.Parameter, f.stage = answersLost, AnswersOn4500, stageEstablished
 			f.Meaning = "the endpoint repeats its packets: the gateway's answers on UDP 4500 do not reach it"
 		case x.established.IsZero() && x.repeats == 0 && x.inPort == "500" && x.outPort == "500" && now.Sub(x.last) >= settled &&
 			(x.parsed == "IKE_SA_INIT" || x.parsed == "ID_PROT"):
-			f.Signature, f.Parameter = "stopped-after-answer", RequestsOn4500
+			f.Signature, f.Parameter = stoppedAfterAnswer, RequestsOn4500
 			f.Meaning = "the endpoint has taken the gateway's first answer, and its next packet, on UDP 4500, does not arrive"
 		default:
 			continue

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"privnet/atomicfile"
+	"privnet/connection"
 	"privnet/ipsec"
 )
 
@@ -22,8 +23,12 @@ type Status struct {
 	Problem   string    `json:"problem,omitempty"`
 	UpdatedAt time.Time `json:"updated_at"`
 	// FIPS says whether only OpenSSL's FIPS provider does the cryptography.
-	FIPS     bool           `json:"fips"`
-	PSKs     []PSKStatus    `json:"psks"`
+	FIPS bool `json:"fips"`
+	// Offer is what charon may agree to.
+	Offer OfferStatus `json:"offer"`
+	PSKs  []PSKStatus `json:"psks"`
+	// Keys are the pre-shared keys that are configured.
+	Keys     []KeyStatus    `json:"keys"`
 	Waivers  []WaiverStatus `json:"waivers"`
 	Expiries []ExpiryStatus `json:"expiries"`
 }
@@ -41,6 +46,23 @@ type PSKStatus struct {
 	// Swaps how often it did.
 	Since *time.Time `json:"since,omitempty"`
 	Swaps int        `json:"swaps"`
+}
+
+// OfferStatus is what the connection's crypto policy allows, in strongSwan's words.
+type OfferStatus struct {
+	// IKE is 1, 2 or auto.
+	IKE connection.IKE `json:"ike"`
+	// Certificates says that both sides authenticate by certificate and not by pre-shared key.
+	Certificates bool `json:"certificates"`
+	// Phase1 and Phase2 are the proposals of all versions.
+	Phase1 []string `json:"phase1"`
+	Phase2 []string `json:"phase2"`
+}
+
+// KeyStatus is how long this VM has had a pre-shared key.
+type KeyStatus struct {
+	PSK       ipsec.Slot `json:"psk"`
+	FirstSeen time.Time  `json:"first_seen"`
 }
 
 // WaiverStatus is a weak algorithm that the connection may use.

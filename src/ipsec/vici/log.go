@@ -3,6 +3,7 @@ package vici
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/strongswan/govici/vici"
 )
@@ -39,6 +40,18 @@ func WatchLog(ctx context.Context, socket string, ready func(), deliver func(Log
 			}
 			r := reader{message: event.Message}
 			deliver(LogLine{SA: r.text("ikesa-uniqueid"), Name: r.text("ikesa-name"), Group: r.text("group"), Text: r.text("msg")})
+		}
+	}
+}
+
+// FollowLog is WatchLog for as long as the context lasts: it connects again when charon goes away. Lines
+// in between are missed.
+func FollowLog(ctx context.Context, socket string, deliver func(LogLine)) {
+	for ctx.Err() == nil {
+		_ = WatchLog(ctx, socket, func() {}, deliver) // Watch, which sees the same charon go, says so
+		select {
+		case <-ctx.Done():
+		case <-time.After(reconnectPause):
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package view shows charon's security associations to a process that must not change them. charon's
+// Package view shows charon's security associations and its log to a process that must not change them. charon's
 // vici socket is all or nothing: whoever opens it can load connections, close tunnels and hand over
 // keys, so it belongs to root. A View is a second socket, for one group, that relays the few questions
 // that only look. It reads requests no further than their name, and hangs up on any other.
@@ -44,7 +44,8 @@ const (
 
 var (
 	commands = []string{"list-sas"}
-	events   = []string{"list-sa", "ike-updown", "child-updown", "ike-rekey", "child-rekey"}
+	// charon tells its log at level 1 here, whatever else it logs: no packets and no keys.
+	events = []string{"list-sa", "ike-updown", "child-updown", "ike-rekey", "child-rekey", "log"}
 )
 
 const (
@@ -158,7 +159,7 @@ func readRequest(r io.Reader) ([]byte, error) {
 	case kind == commandRequest && slices.Contains(commands, name):
 	case (kind == eventRegister || kind == eventUnregister) && slices.Contains(events, name):
 	default:
-		return nil, fmt.Errorf("request %q of type %d is refused: this socket only shows security associations", name, kind)
+		return nil, fmt.Errorf("request %q of type %d is refused: this socket only shows security associations and charon's log", name, kind)
 	}
 	return packet, nil
 }

@@ -1,0 +1,18 @@
+package signature
+
+// The names of failures that no line tells, but what does not come.
+const (
+	answersLost        = "answers-lost"
+	stoppedAfterAnswer = "stopped-after-answer"
+)
+
+// FailureNames are the names of all signatures that a Finding can have.
+func FailureNames() []string {
+	var out []string
+	for _, row := range Rows {
+		if row.effect == failure || row.effect == closedByPeer {
+			out = append(out, row.Name)
+		}
+	}
+	return append(out, answersLost, stoppedAfterAnswer)
+}
