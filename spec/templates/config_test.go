@@ -90,10 +90,25 @@ var _ = Describe("The programs read what is rendered", func() {
 			Expect(config.Role).To(Equal(role))
 			Expect(config.Source).To(Equal(netip.MustParseAddr(source)))
 			Expect(config.Connection.PrivateNetworks).To(Equal(privateNetworks))
+			Expect(config.TLS).To(BeTrue())
+			var secrets map[string]string
+			Expect(json.Unmarshal(file(place, "config/tls.json"), &secrets)).To(Succeed())
+			Expect(secrets).To(And(HaveLen(3), HaveKey("certificate"), HaveKey("private_key"), HaveKey("client_ca")))
 		},
 		Entry("of a cell", "tunnel-prober/cell", probe.RoleCell, cellAddress),
 		Entry("of a gateway", "tunnel-prober/gateway", probe.RoleGateway, gatewayAddress),
 	)
+
+	It("for a prober that serves nobody else, no certificate", func() {
+		files, err := renderWith(place{job: "tunnel-prober", address: cellAddress, linked: true, changes: map[string]any{
+			"role": "cell", "listen_address": nil, "tls.certificate": nil, "tls.private_key": nil, "tls.client_ca": nil,
+		}}, nil)
+		Expect(err).NotTo(HaveOccurred())
+		config, err := probe.ParseConfig("prober.json", []byte(files["config/prober.json"]))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(config).To(And(HaveField("TLS", false), HaveField("Listen.Addr()", netip.MustParseAddr("127.0.0.1"))))
+		Expect(files["config/tls.json"]).To(MatchJSON("{}"))
+	})
 
 	It("bosh-dns, the handlers of the private domains", func() {
 		var handlers []struct {

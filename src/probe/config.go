@@ -38,8 +38,12 @@ type Config struct {
 	// gateway's.
 	Source   netip.Addr
 	Interval time.Duration
-	// Listen is the address and port of the HTTP server.
+	// Listen is the address and port of the HTTP server; the unspecified address means all of Addresses.
 	Listen netip.AddrPort
+	// TLS says that it is served by TLS there; on the VM itself it always is without.
+	TLS bool
+	// Addresses are this VM's own.
+	Addresses []netip.Addr
 }
 
 // ParseConfig reads a job's prober.json. The error is document.Problems with everything that is wrong.
@@ -56,7 +60,7 @@ func ParseConfig(file string, data []byte) (Config, error) {
 }
 
 func readConfig(v document.Value) Config {
-	if !v.Fields("role", "connection", "addresses", "interval", "listen") {
+	if !v.Fields("role", "connection", "addresses", "interval", "listen", "tls") {
 		return Config{}
 	}
 	v.Get("role").Required("gateway or cell")
@@ -65,33 +69,42 @@ func readConfig(v document.Value) Config {
 		Connection: connection.Read(v.Get("connection")),
 		Interval:   readInterval(v.Get("interval")),
 		Listen:     readListen(v.Get("listen")),
+		TLS:        v.Get("tls").Bool(),
+		Addresses:  readAddresses(v.Get("addresses")),
 	}
-	c.Source = c.readSource(v.Get("addresses"))
+	c.Source = c.findSource(v.Get("addresses"))
+	if c.Listen.IsValid() && !c.Listen.Addr().IsLoopback() && !c.TLS {
+		v.Get("listen").Problem("is served to other machines, which needs TLS: set tls.certificate and tls.private_key, or listen_address: 127.0.0.1")
+	}
 	if c.Role == RoleGateway && !v.Get("connection").Get("endpoints").Present() {
 		v.Get("connection").Get("endpoints").Problem("is missing; a gateway watches the tunnels with the connection's endpoints")
 	}
 	return c
 }
 
-// readSource finds this VM's own address in the segment; it has others, too.
-func (c Config) readSource(v document.Value) netip.Addr {
-	var own []netip.Addr
+func readAddresses(v document.Value) []netip.Addr {
+	var out []netip.Addr
 	for _, a := range v.List() {
 		address, err := netip.ParseAddr(a.Text())
 		if err != nil {
 			a.Problem("is not an IP address; give the addresses of this VM")
 			continue
 		}
-		own = append(own, address)
+		out = append(out, address)
 	}
+	return out
+}
+
+// findSource finds this VM's own address in the segment; it has others, too.
+func (c Config) findSource(v document.Value) netip.Addr {
 	mine := func(a netip.Addr) bool { return connection.Contains(c.Connection.Segment, a) }
 	if c.Role == RoleGateway {
 		mine = func(a netip.Addr) bool {
 			return slices.ContainsFunc(c.Connection.Gateways, func(g connection.Gateway) bool { return g.Address == a })
 		}
 	}
-	if i := slices.IndexFunc(own, mine); i >= 0 {
-		return own[i]
+	if i := slices.IndexFunc(c.Addresses, mine); i >= 0 {
+		return c.Addresses[i]
 	}
 	switch c.Role {
 	case RoleGateway:
@@ -132,6 +145,16 @@ func readListen(v document.Value) netip.AddrPort {
 		v.Problem("must be an IP address and a port, such as %s", DefaultListen)
 	}
 	return listen
+}
+
+// publicAddress is the one that endpoints connect to, and the gateway's identity; zero on a cell.
+func (c Config) publicAddress() netip.Addr {
+	for _, g := range c.Connection.Gateways {
+		if g.Address == c.Source {
+			return g.PublicAddress
+		}
+	}
+	return netip.Addr{}
 }
 
 // Pairs are the pairs that can be judged from this VM: all of them on a gateway; on a cell those of its

@@ -3,6 +3,7 @@ package probe_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"privnet/connection"
@@ -25,13 +27,18 @@ import (
 // world is what a prober sees, under the control of a spec.
 type world struct {
 	updates  chan vici.Update
+	lines    chan vici.LogLine
 	answer   atomic.Pointer[check.Result]
 	enforced atomic.Bool
 	// ahead is how far the clock is ahead of the real one.
-	ahead  atomic.Int64
-	prober *probe.Prober
-	memory probe.Memory
-	stop   func()
+	ahead atomic.Int64
+	// mtu is what a measurement of the path gives, gateway the path of the gateway's status file.
+	mtu     atomic.Int64
+	gateway string
+	log     *gbytes.Buffer
+	prober  *probe.Prober
+	memory  probe.Memory
+	stop    func()
 }
 
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
@@ -48,6 +55,19 @@ func (w *world) senses() probe.Senses {
 				}
 			}
 		},
+		Log: func(ctx context.Context, deliver func(vici.LogLine)) {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case l := <-w.lines:
+					deliver(l)
+				}
+			}
+		},
+		Configuration: func() probe.Configuration { return probe.ReadConfiguration(w.gateway) },
+		KernelMTU:     func(netip.Addr, netip.Addr) int { return 1422 },
+		PathMTU:       func(context.Context, netip.Addr, netip.Addr) (int, error) { return int(w.mtu.Load()), nil },
 		Ask: func(_ context.Context, _ connection.Target, source netip.Addr) check.Result {
 			r := *w.answer.Load()
 			r.At, r.Took = time.Now(), 3*time.Millisecond
@@ -65,7 +85,7 @@ func (w *world) senses() probe.Senses {
 
 // start runs a prober; a second one continues with the memory of the first.
 func (w *world) start(text string) {
-	w.prober = probe.New(config(text), w.senses(), w.memory, slog.New(slog.NewJSONHandler(GinkgoWriter, nil)))
+	w.prober = probe.New(config(text), w.senses(), w.memory, slog.New(slog.NewJSONHandler(io.MultiWriter(GinkgoWriter, w.log), nil)))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); w.prober.Run(ctx) }()
@@ -74,7 +94,11 @@ func (w *world) start(text string) {
 }
 
 func newWorld() *world {
-	w := &world{updates: make(chan vici.Update), memory: probe.Memory{Path: filepath.Join(GinkgoT().TempDir(), "state.json")}}
+	directory := GinkgoT().TempDir()
+	w := &world{
+		updates: make(chan vici.Update), lines: make(chan vici.LogLine), memory: probe.Memory{Path: filepath.Join(directory, "state.json")},
+		gateway: filepath.Join(directory, "gateway.json"), log: gbytes.NewBuffer(),
+	}
 	w.enforced.Store(true)
 	w.answer.Store(&check.Result{Asked: true, Reached: true, Served: true})
 	return w

@@ -4,16 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
 )
-
-// maxClients is the number of connections that are served at once.
-const maxClients = 64
 
 // Handler serves what the prober knows: /v1/status, /metrics and /ready. It only reads.
 func (p *Prober) Handler() http.Handler {
@@ -36,8 +34,8 @@ func (p *Prober) Handler() http.Handler {
 	return http.MaxBytesHandler(mux, 1024)
 }
 
-// Serve serves the handler until the context ends.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+// Serve serves the handler on all listeners until the context ends.
+func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -45,6 +43,8 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		WriteTimeout:      10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    8 << 10,
+		// It would tell of every stranger's bad handshake.
+		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -53,8 +53,13 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		defer cancel()
 		_ = server.Shutdown(grace) // what is not served by then is cut off
 	})
-	err := server.Serve(netutil.LimitListener(listener, maxClients))
+	served := make(chan error, len(listeners))
+	for _, listener := range listeners {
+		go func() { served <- server.Serve(listener) }()
+	}
+	err := <-served
 	if stop() {
+		server.Close()
 		return fmt.Errorf("serving status and metrics: %w", err)
 	}
 	<-ended

@@ -28,7 +28,7 @@ var _ = Describe("The server", func() {
 		Expect(err).NotTo(HaveOccurred())
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
-		go func() { done <- probe.Serve(ctx, listener, w.prober.Handler()) }()
+		go func() { done <- probe.Serve(ctx, []net.Listener{listener}, w.prober.Handler()) }()
 		DeferCleanup(func() { cancel(); Eventually(done, "3s").Should(Receive(BeNil())) })
 		get := func(path string) (int, string) {
 			response, err := http.Get("http://" + listener.Addr().String() + path)

@@ -22,6 +22,9 @@ import (
 // that comes to the VM, and the kernel replaces the identifier on others.
 const nonceSize = 16
 
+// maxPacket is more than the largest packet of any link that a VM has.
+const maxPacket = 10 << 10
+
 // icmpProtocol is ICMP's number (RFC 792).
 const icmpProtocol = 1
 
@@ -32,26 +35,30 @@ func askICMP(ctx context.Context, target connection.Target, source netip.Addr) e
 		return unaskable{fmt.Errorf("opening an ICMP socket: %w", err)}
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
-	defer stop()
-
-	nonce := make([]byte, nonceSize)
-	_, _ = rand.Read(nonce) // never fails, see its documentation
-	request, err := (&icmp.Message{
-		Type: ipv4.ICMPTypeEcho,
-		Body: &icmp.Echo{ID: int(nonce[0])<<8 | int(nonce[1]), Seq: 1, Data: nonce},
-	}).Marshal(nil)
-	if err != nil {
-		return unaskable{err}
-	}
 	var destination net.Addr = &net.IPAddr{IP: target.Address.AsSlice()}
 	if datagram {
 		destination = &net.UDPAddr{IP: target.Address.AsSlice()}
 	}
+	return echo(ctx, conn, destination, nonceSize)
+}
+
+// echo sends a request with so many bytes of data, the first of them random, and waits for its reply.
+func echo(ctx context.Context, conn net.PacketConn, destination net.Addr, size int) error {
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	defer stop()
+	data := make([]byte, size)
+	_, _ = rand.Read(data[:nonceSize]) // never fails, see its documentation
+	request, err := (&icmp.Message{
+		Type: ipv4.ICMPTypeEcho,
+		Body: &icmp.Echo{ID: int(data[0])<<8 | int(data[1]), Seq: 1, Data: data},
+	}).Marshal(nil)
+	if err != nil {
+		return unaskable{err}
+	}
 	if _, err := conn.WriteTo(request, destination); err != nil {
 		return err
 	}
-	buffer := make([]byte, 1500)
+	buffer := make([]byte, maxPacket)
 	for {
 		n, from, err := conn.ReadFrom(buffer)
 		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
@@ -60,7 +67,7 @@ func askICMP(ctx context.Context, target connection.Target, source netip.Addr) e
 		if err != nil {
 			return err
 		}
-		if addressOf(from) == target.Address && isReply(buffer[:n], nonce) {
+		if addressOf(from) == addressOf(destination) && isReply(buffer[:n], data) {
 			return nil
 		}
 	}
@@ -77,13 +84,13 @@ func listenICMP(source netip.Addr) (conn *icmp.PacketConn, datagram bool, err er
 	return conn, false, err
 }
 
-func isReply(packet, nonce []byte) bool {
+func isReply(packet, data []byte) bool {
 	message, err := icmp.ParseMessage(icmpProtocol, packet)
 	if err != nil || message.Type != ipv4.ICMPTypeEchoReply {
 		return false
 	}
 	echo, ok := message.Body.(*icmp.Echo)
-	return ok && bytes.Equal(echo.Data, nonce)
+	return ok && bytes.Equal(echo.Data, data)
 }
 
 func addressOf(from net.Addr) netip.Addr {

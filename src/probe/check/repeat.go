@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Repeat asks once after the delay and then at every interval, until the context ends. A question has
-// until the next one is due, so that two never overlap; delays spread targets over the interval.
+// Repeat asks once after the delay and then at every interval, until the context ends. A question waits for
+// four fifths of the interval, so that it is over when the next one is due, and no two overlap; delays
+// spread targets over the interval.
 func Repeat(ctx context.Context, interval, delay time.Duration, ask func(context.Context) Result, deliver func(Result)) {
 	select {
 	case <-ctx.Done():
@@ -16,7 +17,7 @@ func Repeat(ctx context.Context, interval, delay time.Duration, ask func(context
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		limited, cancel := context.WithTimeout(ctx, min(interval, MaxWait))
+		limited, cancel := context.WithTimeout(ctx, min(interval*4/5, MaxWait))
 		result := ask(limited)
 		cancel()
 		if ctx.Err() != nil {

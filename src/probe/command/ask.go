@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"text/tabwriter"
 	"time"
 
@@ -102,7 +101,7 @@ func ask(ctx context.Context, configFile, path string) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(config.Listen).String()+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+config.Local().String()+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("asking the prober: %w", err)
 	}
@@ -122,17 +121,6 @@ func ask(ctx context.Context, configFile, path string) ([]byte, error) {
 	return body, nil
 }
 
-// reachable turns the address to listen on into one to connect to.
-func reachable(listen netip.AddrPort) netip.AddrPort {
-	switch listen.Addr() {
-	case netip.IPv4Unspecified():
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), listen.Port())
-	case netip.IPv6Unspecified():
-		return netip.AddrPortFrom(netip.IPv6Loopback(), listen.Port())
-	}
-	return listen
-}
-
 // show prints a status for people.
 func show(out io.Writer, s probe.Status) error {
 	where := "a cell"
@@ -144,10 +132,16 @@ func show(out io.Writer, s probe.Status) error {
 	for _, t := range s.Tunnels {
 		fmt.Fprintf(out, "Tunnel with %s: %s\n", t.Endpoint, describe(t))
 	}
+	for _, f := range s.Failures {
+		showFailure(out, "Failure", f)
+	}
+	if len(s.Failures) == 0 && s.LastFailure != nil {
+		showFailure(out, "Last failure, at "+moment(s.LastFailure.At), *s.LastFailure)
+	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\nSEGMENT\tPRIVATE NETWORK\tSTATE\tSINCE\tBYTES IN\tBYTES OUT\tREASON")
 	for _, p := range s.Pairs {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", p.Segment, p.PrivateNetwork, p.State, moment(p.Since), p.BytesIn, p.BytesOut, p.Reason)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", p.Segment, p.PrivateNetwork, state(p.Condition), moment(p.Since), p.BytesIn, p.BytesOut, p.Reason)
 	}
 	if len(s.Targets) > 0 {
 		fmt.Fprintln(table, "\nTARGET\tREACHED\tSERVED\tTOOK\tASKED\tLOST\tREASON")
@@ -160,6 +154,25 @@ func show(out io.Writer, s probe.Status) error {
 		return fmt.Errorf("printing the status: %w", err)
 	}
 	return nil
+}
+
+// state names the state, and whether it is worth much.
+func state(c health.Condition) string {
+	if c.Flapping {
+		return string(c.State) + " (flapping)"
+	}
+	return string(c.State)
+}
+
+func showFailure(out io.Writer, title string, f probe.Failure) {
+	fmt.Fprintf(out, "%s: %s (%s", title, f.Meaning, f.Parameter)
+	if f.Got != "" {
+		fmt.Fprintf(out, "; got %s", f.Got)
+	}
+	if f.Want != "" {
+		fmt.Fprintf(out, "; want %s", f.Want)
+	}
+	fmt.Fprintf(out, ")\n  to do, %s: %s\n", f.Side, f.Advice)
 }
 
 func describe(t probe.Tunnel) string {

@@ -4,6 +4,7 @@ package command
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"privnet/commandline"
+	"privnet/ipsec/gateway"
 	"privnet/ipsec/vici"
 	"privnet/ipsec/vici/view"
 	"privnet/probe"
@@ -23,11 +25,11 @@ import (
 )
 
 // poll is how often charon is asked without a reason, for its counters.
-const poll = 2 * time.Second
+const poll = time.Second
 
 // files are the paths that a prober uses.
 type files struct {
-	config, charon, enforcer, state string
+	config, tls, charon, gateway, enforcer, state string
 }
 
 // Execute runs the command line and returns the exit code.
@@ -43,7 +45,8 @@ func newRoot() *cobra.Command {
 		Long: `tunnel-prober watches one org's connection from one VM: on a gateway the tunnels in charon, on
 gateways and cells the answers of the probe targets, and everywhere whether the egress rules are in
 place. For each pair of segment and private network it says up, idle, partial, down or unknown, why, and
-since when. It serves that on the configured address: /v1/status, /metrics and /ready.`,
+since when. It serves that on the VM itself and, by TLS, where it is configured: a page, /v1/status,
+/metrics and /ready.`,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&f.config, "config", "/var/vcap/jobs/tunnel-prober/config/prober.json", "the job's configuration")
@@ -63,6 +66,8 @@ func newRun(f *files) *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&f.charon, "charon", view.DefaultSocket, "the socket that shows charon's security associations")
+	flags.StringVar(&f.tls, "tls", "/var/vcap/jobs/tunnel-prober/config/tls.json", "certificate and key, if it listens on other than localhost")
+	flags.StringVar(&f.gateway, "gateway", gateway.DefaultPaths().Status, "the gateway's status file")
 	flags.StringVar(&f.enforcer, "enforcer", "/var/vcap/sys/run/egress-enforcer/status.json", "the egress enforcer's status file")
 	flags.StringVar(&f.state, "state", "/var/vcap/data/tunnel-prober/state.json", "the file for what a restart must not lose")
 	return command
@@ -73,14 +78,18 @@ func run(ctx context.Context, f files, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", config.Listen.String())
+	listeners, err := listen(config, f.tls)
 	if err != nil {
-		return fmt.Errorf("opening the address to serve on: %w", err)
+		return err
 	}
 	fileSystem := boshsys.NewOsFileSystem(boshlog.NewLogger(boshlog.LevelNone))
 	prober := probe.New(config, probe.Senses{
-		Charon: func(ctx context.Context, deliver func(vici.Update)) { vici.Watch(ctx, f.charon, poll, deliver) },
-		Ask:    check.Ask,
+		Charon:        func(ctx context.Context, deliver func(vici.Update)) { vici.Watch(ctx, f.charon, poll, deliver) },
+		Log:           func(ctx context.Context, deliver func(vici.LogLine)) { vici.FollowLog(ctx, f.charon, deliver) },
+		Configuration: func() probe.Configuration { return probe.ReadConfiguration(f.gateway) },
+		Ask:           check.Ask,
+		KernelMTU:     check.KernelMTU,
+		PathMTU:       check.PathMTU,
 		Enforcement: func(now time.Time) probe.Enforcement {
 			return probe.ReadEnforcement(fileSystem, f.enforcer, now)
 		},
@@ -91,11 +100,25 @@ func run(ctx context.Context, f files, log *slog.Logger) error {
 	served := make(chan error, 1)
 	go func() {
 		defer cancel()
-		served <- probe.Serve(ctx, listener, prober.Handler())
+		served <- probe.Serve(ctx, listeners, prober.Handler())
 	}()
 	log.Info("watching", "org", config.Connection.Org, "role", config.Role, "listen", config.Listen.String())
 	prober.Run(ctx)
 	return <-served
+}
+
+func listen(config probe.Config, path string) ([]net.Listener, error) {
+	var secure *tls.Config
+	if config.TLS {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("reading the certificate to serve with: %w", err)
+		}
+		if secure, err = probe.ParseTLS(path, data); err != nil {
+			return nil, err
+		}
+	}
+	return config.Open(secure)
 }
 
 func loadConfig(path string) (probe.Config, error) {

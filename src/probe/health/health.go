@@ -33,7 +33,16 @@ const (
 	IdleAfter = 5 * time.Minute
 	// quiet is how long after the last packet from the private network its silence means something.
 	quiet = 30 * time.Second
+	// resolution is how much later than it was a packet may seem: charon tells whole seconds, of a clock of
+	// whole seconds.
+	resolution = 2 * time.Second
+	// oneWay is how many packets must go out without one coming in before that is odd. A connection that is
+	// opened to a host that is not there sends seven.
+	oneWay = 20
 )
+
+// Works says whether traffic can pass.
+func (s State) Works() bool { return s == Up || s == Idle }
 
 // Verdict is a state and, unless it is up, the reason for it in plain words.
 type Verdict struct {
@@ -76,6 +85,12 @@ type Tunnel struct {
 	Covered time.Time
 	// LastIn and LastOut are when the last packet passed; zero if none did.
 	LastIn, LastOut time.Time
+	// Listed is when charon was last asked.
+	Listed time.Time
+	// Unanswered is how many packets went out since the last one came in, and UnansweredSince when they
+	// began to.
+	Unanswered      uint64
+	UnansweredSince time.Time
 }
 
 // Answer is what asking a target came to.
@@ -96,6 +111,8 @@ const (
 type Target struct {
 	Name   string
 	Answer Answer
+	// Missing is when the first of the last questions without an answer was asked; zero if there is none.
+	Missing time.Time
 	// Detail says what went wrong.
 	Detail string
 }
@@ -136,15 +153,40 @@ func Judge(e Evidence, now time.Time) Verdict {
 func judgeTraffic(t Tunnel, targets []Target, now time.Time) Verdict {
 	reached, lost := count(targets)
 	switch {
+	case lost == 0 && reached == 0 && t.nothingBack(now):
+		return Verdict{Partial, fmt.Sprintf("packets go out since %s, and none has come back; traffic that wants no answer looks the same, a probe target would tell",
+			t.UnansweredSince.UTC().Format(time.RFC3339))}
 	case lost == 0 && reached == 0 && now.Sub(latest(t.Covered, t.LastIn, t.LastOut)) >= IdleAfter:
 		return Verdict{Idle, fmt.Sprintf("no packet passed for %s", IdleAfter)}
 	case lost == 0:
 		return Verdict{State: Up}
-	case reached == 0 && now.Sub(t.LastIn) >= quiet:
+	case reached == 0 && t.silentSince(missing(targets), now):
 		return Verdict{Down, "the tunnel is up, but nothing comes back through it: " + describe(targets, Lost)}
 	default:
 		return Verdict{Partial, "the tunnel carries traffic, but not all: " + describe(targets, Lost)}
 	}
+}
+
+// nothingBack says whether enough packets went out for long enough without one coming back, and still do.
+func (t Tunnel) nothingBack(now time.Time) bool {
+	return t.Unanswered >= oneWay && now.Sub(t.UnansweredSince) >= quiet && now.Sub(t.LastOut) < quiet
+}
+
+// silentSince says whether nothing has come in since a time, as far as charon can tell, or for long.
+func (t Tunnel) silentSince(since, now time.Time) bool {
+	sinceThen := t.LastIn.Before(since.Add(resolution)) && t.Listed.Sub(since) >= resolution
+	return sinceThen || now.Sub(t.LastIn) >= quiet
+}
+
+// missing is when the first of the targets was lost.
+func missing(targets []Target) time.Time {
+	var out time.Time
+	for _, t := range targets {
+		if t.Answer == Lost && (out.IsZero() || t.Missing.Before(out)) {
+			out = t.Missing
+		}
+	}
+	return out
 }
 
 // judgeTargets judges a pair by probes alone.

@@ -33,6 +33,27 @@ func silent(for_ time.Duration) *health.Tunnel {
 	return t
 }
 
+// missed is a target that was lost, and did not answer for that long.
+func missed(for_ time.Duration) health.Target {
+	t := target("a", health.Lost)
+	t.Missing = ago(for_)
+	return t
+}
+
+// lastIn is a tunnel whose last packet came in so long ago, as charon said when it was asked that long ago.
+func lastIn(in, listed time.Duration) *health.Tunnel {
+	t := whole()
+	t.LastIn, t.Listed = ago(in), ago(listed)
+	return t
+}
+
+// oneWay is a tunnel with packets that go out for so long, and none that comes in.
+func oneWay(packets uint64, for_ time.Duration) *health.Tunnel {
+	t := whole()
+	t.LastIn, t.Unanswered, t.UnansweredSince = time.Time{}, packets, ago(for_)
+	return t
+}
+
 var _ = DescribeTable("A pair",
 	func(e health.Evidence, state health.State, reason string) {
 		verdict := health.Judge(e, now)
@@ -72,6 +93,19 @@ var _ = DescribeTable("A pair",
 	Entry("is partial when one of two targets is lost",
 		health.Evidence{Enforcement: on, Tunnel: silent(time.Hour), Targets: []health.Target{target("a", health.Reached), target("b", health.Lost)}},
 		health.Partial, "b (timed out)"),
+	Entry("is down as soon as charon, asked since, knows of nothing that came back since the targets are missed",
+		health.Evidence{Enforcement: on, Tunnel: lastIn(3*time.Second, 0), Targets: []health.Target{missed(3 * time.Second)}}, health.Down, "nothing comes back"),
+	Entry("is partial until charon was asked again",
+		health.Evidence{Enforcement: on, Tunnel: lastIn(2*time.Second, 500*time.Millisecond), Targets: []health.Target{missed(time.Second)}}, health.Partial, ""),
+	Entry("is partial when something came back since the targets are missed",
+		health.Evidence{Enforcement: on, Tunnel: lastIn(time.Second, 0), Targets: []health.Target{missed(9 * time.Second)}}, health.Partial, ""),
+	Entry("is partial when packets go out, and none comes back",
+		health.Evidence{Enforcement: on, Tunnel: oneWay(30, time.Minute)}, health.Partial, "packets go out since 2026-11-23T11:59:00Z, and none has come back"),
+	Entry("is up when a host that is not there is called now and then",
+		health.Evidence{Enforcement: on, Tunnel: oneWay(14, time.Minute)}, health.Up, ""),
+	Entry("is up when many packets went out just now", health.Evidence{Enforcement: on, Tunnel: oneWay(3000, 2*time.Second)}, health.Up, ""),
+	Entry("is up when its target answers, whatever else goes one way",
+		health.Evidence{Enforcement: on, Tunnel: oneWay(3000, time.Hour), Targets: []health.Target{target("a", health.Reached)}}, health.Up, ""),
 	Entry("on a gateway is up before its targets were asked",
 		health.Evidence{Enforcement: on, Tunnel: whole(), Targets: []health.Target{target("a", health.NotAsked)}}, health.Up, ""),
 
@@ -148,43 +182,5 @@ var _ = It("A pair is never up unless the rules are on and a tunnel or a target 
 		if health.Judge(e, now).State == health.Up && !(proved && e.Enforcement.State == health.On) {
 			t.Fatalf("up without proof: %+v", e)
 		}
-	})
-})
-
-var _ = Describe("A history", func() {
-	down := health.Verdict{State: health.Down, Reason: "no IKE_SA"}
-	up := health.Verdict{State: health.Up}
-
-	It("keeps since when a state holds, also under another reason", func() {
-		var h health.History
-		condition, changed := h.Observe("a", down, now)
-		Expect(changed).To(BeTrue())
-		Expect(condition.Since).To(Equal(now))
-		other := health.Verdict{State: health.Down, Reason: "phase 1 only"}
-		condition, changed = h.Observe("a", other, now.Add(time.Minute))
-		Expect(changed).To(BeFalse())
-		Expect(condition).To(Equal(health.Condition{Verdict: other, Since: now}))
-		condition, changed = h.Observe("a", up, now.Add(time.Hour))
-		Expect(changed).To(BeTrue())
-		Expect(condition.Since).To(Equal(now.Add(time.Hour)))
-	})
-
-	It("continues after a restart if the state is still the same", func() {
-		var before health.History
-		before.Observe("a", down, ago(time.Hour))
-		before.Observe("b", up, ago(time.Hour))
-		after := health.Restore(before.Conditions())
-		condition, changed := after.Observe("a", down, now)
-		Expect(changed).To(BeFalse())
-		Expect(condition.Since).To(Equal(ago(time.Hour)))
-		condition, changed = after.Observe("b", down, now)
-		Expect(changed).To(BeTrue())
-		Expect(condition.Since).To(Equal(now))
-	})
-
-	It("does not believe a time that lies ahead", func() {
-		h := health.Restore(map[string]health.Condition{"a": {Verdict: up, Since: now.Add(time.Hour)}})
-		condition, _ := h.Observe("a", up, now)
-		Expect(condition.Since).To(Equal(now))
 	})
 })
