@@ -23,7 +23,8 @@ var vars = map[string]any{
 	"private_network_sha256": "0000000000000000000000000000000000000000000000000000000000000000",
 }
 
-// The ops-files by the manifest that they are for; those that exclude one another are in groups.
+// The ops-files by the manifest that they are for; alternative are those that exclude another, or
+// add a job where another one does.
 var (
 	forGateway = []string{
 		"vpn-gateway-ikev1.yml", "vpn-gateway-userland-data-path.yml", "vpn-gateway-path-mtu.yml",
@@ -31,7 +32,8 @@ var (
 		"vpn-gateway-tunnel-doctor.yml", "use-final-release.yml",
 	}
 	forCF       = []string{"add-org-isolation.yml", "guard-shared-cells.yml", "use-final-release.yml"}
-	alternative = []string{"vpn-gateway-vip.yml", "use-latest-release.yml", "vpn-gateway-certificate.yml", "vpn-gateway-waiver.yml"}
+	alternative = []string{"vpn-gateway-vip.yml", "use-latest-release.yml", "vpn-gateway-certificate.yml", "vpn-gateway-waiver.yml",
+		"vpn-gateway-egress-decommission.yml"}
 )
 
 func opsFiles(names ...string) [][]byte {

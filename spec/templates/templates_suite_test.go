@@ -89,6 +89,7 @@ var places = map[string]place{
 	"egress-enforcer/gateway":     {job: "egress-enforcer", changes: map[string]any{"role": "gateway"}, address: gatewayAddress, linked: true},
 	"egress-enforcer/cell":        {job: "egress-enforcer", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},
 	"egress-enforcer/shared-cell": {job: "egress-enforcer", changes: map[string]any{"role": "shared-cell"}, address: "10.0.16.9"},
+	"egress-decommission":         {job: "egress-decommission", address: gatewayAddress},
 	"private-dns":                 {job: "private-dns", address: cellAddress},
 	"tunnel-doctor/gateway":       {job: "tunnel-doctor", changes: map[string]any{"role": "gateway"}, address: gatewayAddress, linked: true},
 	"tunnel-doctor/cell":          {job: "tunnel-doctor", changes: map[string]any{"role": "cell"}, address: cellAddress, linked: true},

@@ -115,17 +115,9 @@ func (p Policy) isMine(g connection.Gateway) bool { return slices.Contains(p.Add
 
 func (p Policy) inSegment(a netip.Addr) bool { return connection.Contains(p.Connection.Segment, a) }
 
-// Denied is what can be enforced of a policy that is not valid as a whole: containers and forwarded
-// traffic are kept away from every network that it names in a valid way. The VM's own traffic is left
-// alone, because networks that were never checked against the platform's must not cut off its agent. It
-// returns false if the policy names no network.
-func (p Policy) Denied() (Policy, bool) {
-	networks := slices.Concat(p.Connection.PrivateNetworks, p.SegmentsPool)
-	denied := Policy{
-		Role:           RoleDenied,
-		Backend:        p.Backend,
-		IPTablesBinDir: p.IPTablesBinDir,
-		Connection:     connection.Connection{PrivateNetworks: networks},
-	}
-	return denied, len(networks) > 0
+// Denied is what can be enforced where no policy is valid: nothing is forwarded, so that containers reach
+// nothing. What is wrong may be any of the networks, so none can be let through. The VM's own traffic is left
+// alone: it must not cut off its agent.
+func (p Policy) Denied() Policy {
+	return Policy{Role: RoleDenied, Backend: p.Backend, IPTablesBinDir: p.IPTablesBinDir}
 }

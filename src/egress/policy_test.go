@@ -1,7 +1,6 @@
 package egress_test
 
 import (
-	"net/netip"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -51,16 +50,15 @@ var _ = Describe("A policy", func() {
 		Entry("of a shared cell without a pool", `"gateway"`, `"shared-cell"`, "segments_pool: is missing"),
 	)
 
-	It("that is invalid still denies the networks that it names in a valid way, to forwarded packets only", func() {
+	It("that is invalid still denies everything, to forwarded packets only", func() {
 		p, err := read(strings.NewReplacer(`"host"`, `"magic"`, `["10.150.0.0/16"]`, `["10.150.0.0/16", "0.0.0.0/0"]`).Replace(gatewayConfig))
 		Expect(err).To(HaveOccurred())
-		denied, ok := p.Denied()
-		Expect(ok).To(BeTrue())
-		Expect(denied.Connection.PrivateNetworks).To(Equal([]netip.Prefix{netip.MustParsePrefix("10.150.0.0/16")}))
 		for hook, expected := range map[egress.Hook]egress.Verdict{egress.Forward: egress.Drop, egress.Output: egress.Return} {
-			v, _ := judge(denied.Rules(), egress.IPv4, hook, packet{source: cell, destination: service, realm: egress.Realm})
+			v, _ := judge(p.Denied().Rules(), egress.IPv4, hook, packet{source: cell, destination: service, realm: egress.Realm})
 			Expect(v).To(Equal(expected), string(hook))
 		}
+		v, _ := judge(p.Denied().Rules(), egress.IPv6, egress.Forward, packet{})
+		Expect(v).To(Equal(egress.Drop))
 	})
 
 	It("routes on a cell of routing host: to the gateway, and to nowhere behind it", func() {

@@ -30,16 +30,18 @@ func (p Policy) Rules() []Chain {
 	case RoleSharedCell:
 		return p.sharedCellRules()
 	case RoleDenied:
-		return p.deniedRules()
+		return deniedRules()
 	default:
 		return nil
 	}
 }
 
-func (p Policy) deniedRules() []Chain {
-	forward := Chain{Family: IPv4, Name: chainForward, Hook: Forward}
-	forward.Rules = []Rule{drop(from(p.Connection.PrivateNetworks)), drop(to(p.Connection.PrivateNetworks))}
-	return []Chain{forward}
+func deniedRules() []Chain {
+	nothing := []Rule{drop(Match{})}
+	return []Chain{
+		{Family: IPv4, Name: chainForward, Hook: Forward, Rules: nothing},
+		{Family: IPv6, Name: chainForward, Hook: Forward, Rules: nothing},
+	}
 }
 
 // outgoing is what the segment may send to the private networks: the allowed flows, whatever their

@@ -58,9 +58,10 @@ cell stays out of every segment.
 
 It compares the kernel with the policy, repairs what differs and says what it found. Whatever ends it,
 the rules stay; only decommission removes them.`,
-		Example: `  egress-enforcer status          what is enforced, since when, how often repaired
-  egress-enforcer check           what differs at this moment; changes nothing
-  egress-enforcer decommission    take everything away, after the job was stopped for good`,
+		Example: `  egress-enforcer status    what is enforced, since when, how often repaired
+  egress-enforcer check     what differs at this moment; changes nothing
+  egress-enforcer decommission --confirm agency-a
+                            take everything away`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()

@@ -13,9 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
-	"privnet/egress"
 	"privnet/egress/enforcer"
 	"privnet/egress/routes"
 )
@@ -30,15 +28,11 @@ func (o *options) runCommand() *cobra.Command {
 }
 
 func (o *options) run(ctx context.Context, every time.Duration) error {
-	unlock, err := o.lock()
+	unlock, err := o.alone()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	loaded, err := o.source().Load()
-	if err != nil {
-		return err
-	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	ticker := time.NewTicker(every)
@@ -53,7 +47,11 @@ func (o *options) run(ctx context.Context, every time.Duration) error {
 		o.log.Error("the status cannot be read by others", "reason", err.Error())
 	}
 	kept := false
-	o.enforcer(loaded).Run(ctx, ticker.C, changes, func(s enforcer.Status) error {
+	subject := o.enforcer(o.source().Load())
+	subject.Turn = func(round func(bool)) error {
+		return o.turn(ctx, func() error { round(o.decommissioned()); return nil })
+	}
+	subject.Run(ctx, ticker.C, changes, func(s enforcer.Status) error {
 		err := enforcer.WriteStatus(o.status, s)
 		if s.Ready() && !kept {
 			keeping := o.source().Keep()
@@ -68,18 +66,19 @@ func (o *options) run(ctx context.Context, every time.Duration) error {
 
 func (o *options) applyCommand() *cobra.Command {
 	return subcommand("apply", "Enforce once; what the job does before any other job starts",
-		"apply enforces the policy once. With an invalid configuration it enforces the last good one, or denies\nthe networks that can be read, and fails all the same.", o.apply)
+		"apply enforces the policy once. With an invalid configuration it enforces the last good one, or denies all\nforwarding, and fails all the same. It ends a decommissioning: who deploys the job wants the VM protected.",
+		func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, turnPatience)
+			defer cancel()
+			return o.turn(ctx, o.apply)
+		})
 }
 
-func (o *options) apply(context.Context) error {
-	loaded, err := o.source().Load()
-	if err != nil {
-		return err
+func (o *options) apply() error {
+	if err := o.files.RemoveAll(o.marker()); err != nil {
+		return fmt.Errorf("ending the decommissioning: %w", err)
 	}
-	if err := o.files.MkdirAll(o.state, 0o750); err != nil {
-		return fmt.Errorf("creating the state directory: %w", err)
-	}
-	status := o.enforcer(loaded).RunOnce()
+	status := o.enforcer(o.source().Load()).RunOnce()
 	if !status.Ready() {
 		return fmt.Errorf("the configured policy is not enforced (enforced instead: %s):\n%s",
 			status.Configuration, strings.Join(status.Problems, "\n"))
@@ -103,15 +102,15 @@ func (o *options) bootCommand() *cobra.Command {
 }
 
 func (o *options) boot(context.Context) error {
-	loaded, err := o.source().Load()
-	if err != nil {
-		return err
-	}
+	loaded := o.source().Load()
 	var failed []error
 	for _, layer := range []enforcer.Layer{o.rules(), routes.Blocks{}} {
 		if err := layer.Apply(loaded.Policy); err != nil {
 			failed = append(failed, fmt.Errorf("applying the %s: %w", layer.Name(), err))
 		}
+	}
+	if loaded.Origin == enforcer.OriginDenied {
+		failed = append(failed, errors.New("all forwarding is denied: "+strings.Join(loaded.Problems, "\n")))
 	}
 	return errors.Join(failed...)
 }
@@ -119,11 +118,7 @@ func (o *options) boot(context.Context) error {
 func (o *options) checkCommand() *cobra.Command {
 	return subcommand("check", "Say in what the kernel differs from the policy; exit 1 if it does",
 		"check compares the kernel with the policy and changes nothing.", func(context.Context) error {
-			loaded, err := o.source().Load()
-			if err != nil {
-				return err
-			}
-			found, err := o.enforcer(loaded).Check()
+			found, err := o.enforcer(o.source().Load()).Check()
 			if err != nil {
 				return err
 			}
@@ -203,50 +198,4 @@ func (o *options) readyCommand() *cobra.Command {
 		})
 	command.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait")
 	return command
-}
-
-func (o *options) decommissionCommand() *cobra.Command {
-	return subcommand("decommission", "Remove every rule, route and setting, and leave the VM as it was found",
-		"decommission ends the protection of this VM. Stop the job for good before, or it comes back.", func(context.Context) error {
-			unlock, err := o.lock()
-			if err != nil {
-				return err
-			}
-			defer unlock()
-			loaded, err := o.source().Load()
-			if err != nil {
-				// The programs on the PATH can remove what those of an unreadable configuration wrote.
-				loaded = enforcer.Loaded{Policy: egress.Policy{}}
-			}
-			if err := o.enforcer(loaded).Remove(); err != nil {
-				return err
-			}
-			if err := o.unit().Remove(); err != nil {
-				return err
-			}
-			for _, file := range []string{o.source().LastGood, o.status} {
-				if err := o.files.RemoveAll(file); err != nil {
-					return fmt.Errorf("removing %s: %w", file, err)
-				}
-			}
-			fmt.Fprintln(o.out, "Nothing is enforced on this VM any more.")
-			return nil
-		})
-}
-
-// lock keeps a second enforcer away, and decommission from a VM where one runs. It ends with the process.
-func (o *options) lock() (unlock func(), err error) {
-	if err := o.files.MkdirAll(o.state, 0o750); err != nil {
-		return nil, fmt.Errorf("creating the state directory: %w", err)
-	}
-	path := filepath.Join(o.state, "lock")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
-	if err != nil {
-		return nil, fmt.Errorf("locking: %w", err)
-	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("locking %s: another egress-enforcer runs on this VM; stop it first (monit stop egress-enforcer): %w", path, err)
-	}
-	return func() { file.Close() }, nil
 }

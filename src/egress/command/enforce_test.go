@@ -254,27 +254,9 @@ var _ = Describe("With the enforcer", func() {
 				Eventually(func() string { return t.ask("app", service+":8080") }).WithTimeout(3 * time.Second).Should(Equal("private"))
 			})
 
-			It("decommissioning leaves the VM as it was found", func() {
-				for host, config := range map[string]any{"cell": cell(nil), "gateway": gateway(nil)} {
-					before := t.snapshot(host)
-					t.apply(host, config)
-					Expect(t.snapshot(host)).NotTo(Equal(before))
-					out, err := t.enforcer(host, "decommission").CombinedOutput()
-					Expect(err).NotTo(HaveOccurred(), string(out))
-					Expect(t.snapshot(host)).To(Equal(before))
-				}
-			})
-
 			It("after a reboot nothing passes before the process runs, and the rest of the network does", func() {
-				boots := func(host string) {
-					for _, sign := range []string{"run/systemd/system/x", "var/vcap/bosh/agent.json"} {
-						path := filepath.Join(t.dir, host, "root", sign)
-						Expect(os.MkdirAll(filepath.Dir(path), 0o750)).To(Succeed())
-						Expect(os.WriteFile(path, nil, 0o640)).To(Succeed())
-					}
-				}
-				boots("cell")
-				boots("gateway")
+				t.boots("cell")
+				t.boots("gateway")
 				t.apply("cell", cell(nil))
 				t.apply("gateway", gateway(nil))
 				for _, host := range []string{"cell", "gateway"} {
@@ -282,9 +264,7 @@ var _ = Describe("With the enforcer", func() {
 					unit, err := os.ReadFile(filepath.Join(root, "etc/systemd/system/egress-enforcer-boot.service"))
 					Expect(err).NotTo(HaveOccurred())
 					Expect(string(unit)).To(ContainSubstring("egress-enforcer boot --config"))
-					out, err := t.enforcer(host, "decommission").CombinedOutput()
-					Expect(err).NotTo(HaveOccurred(), string(out))
-					Expect(filepath.Join(root, "var/lib/egress-enforcer")).NotTo(BeADirectory())
+					t.decommission(host)
 				}
 				Expect(t.ask("app", service+":8080")).To(Equal("leaked"), "as after a reboot, without the unit")
 				for _, host := range []string{"cell", "gateway"} {
@@ -309,15 +289,23 @@ var _ = Describe("With the enforcer", func() {
 				Expect(t.snapshot("cell")).To(Equal(before))
 			})
 
-			It("a bad configuration on a fresh VM denies what it names, and nothing at all exits loudly", func() {
-				t.configure("cell", cell(map[string]any{"routing": "magic"}))
-				Expect(t.enforcer("cell", "apply").Run()).To(MatchError("exit status 1"))
-				Expect(t.ask("app", service+":8080")).To(Equal("refused"))
-				Expect(t.ask("app", publicService+":443")).To(Equal("public"))
-				before := t.snapshot("cell")
-				Expect(os.Remove(filepath.Join(t.dir, "cell", "enforcer.json"))).To(Succeed())
-				Expect(t.enforcer("cell", "run").Run()).To(MatchError("exit status 1"))
-				Expect(t.snapshot("cell")).To(Equal(before))
+			It("a bad configuration on a fresh VM, or none, denies apps everything and the VM nothing", func() {
+				config := filepath.Join(t.dir, "cell", "enforcer.json")
+				for _, command := range []string{"apply", "boot"} {
+					t.configure("cell", cell(map[string]any{"routing": "magic"}))
+					for range 2 {
+						Expect(t.ask("app", publicService+":443")).To(Equal("public"), "before")
+						out, err := t.enforcer("cell", command).CombinedOutput()
+						Expect(err).To(MatchError("exit status 1"), string(out))
+						Expect(t.ask("app", service+":8080")).To(Equal("refused"))
+						Expect(t.ask("app", publicService+":443")).To(Equal("refused"))
+						Expect(t.ask("cell", publicService+":443")).To(Equal("public"))
+						t.apply("cell", cell(nil))
+						t.decommission("cell")
+						// The second time there is none.
+						Expect(os.Remove(config)).To(Succeed())
+					}
+				}
 			})
 
 			It("a shared cell keeps its apps out of every segment, and off the gateways", func() {
@@ -370,15 +358,13 @@ var _ = Describe("With the enforcer", func() {
 		Expect(t.in("cell", "nft", "list", "ruleset")).NotTo(ContainSubstring("privnet"))
 	})
 
-	It("a second enforcer and a decommissioning are refused while one runs", func() {
+	It("a second enforcer is refused while one runs", func() {
 		t := newTopology()
 		t.start("cell", config("cell", cellAddress, "", nil))
-		for _, command := range []string{"run", "decommission"} {
-			out, err := t.enforcer("cell", command).CombinedOutput()
-			Expect(err).To(MatchError("exit status 1"))
-			Expect(string(out)).To(ContainSubstring("another egress-enforcer runs on this VM"))
-		}
-		out, err := t.enforcer("cell", "status", "--json").CombinedOutput()
+		out, err := t.enforcer("cell", "run").CombinedOutput()
+		Expect(err).To(MatchError("exit status 1"))
+		Expect(string(out)).To(ContainSubstring("another egress-enforcer runs on this VM"))
+		out, err = t.enforcer("cell", "status", "--json").CombinedOutput()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(out)).To(ContainSubstring(`"enforced": true`))
 	})

@@ -47,8 +47,11 @@ type Enforcer struct {
 	Opening Layer
 	// Through lists the destinations whose routes have their next hop in one of the networks.
 	Through func([]netip.Prefix) ([]netip.Prefix, error)
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Turn, if there is one, has a round of Run for itself alone, and tells it whether the VM was decommissioned.
+	// With an error the round did not take place.
+	Turn func(round func(decommissioned bool)) error
+	Now  func() time.Time
+	Log  *slog.Logger
 
 	since    time.Time
 	repairs  int
@@ -58,13 +61,18 @@ type Enforcer struct {
 // RunOnce compares the kernel with the policy, repairs what differs and reports.
 func (e *Enforcer) RunOnce() Status {
 	policy, problems := e.observe()
-	stands := true
-	for _, layer := range append([]Layer{e.Rules}, e.Guards...) {
+	stands, denied := true, policy.Role == egress.RoleDenied
+	held := append([]Layer{e.Rules}, e.Guards...)
+	if denied {
+		// Whatever routes and blocks there are from before, they let nothing pass.
+		held = held[:1]
+	}
+	for _, layer := range held {
 		if err := e.hold(layer, policy); err != nil {
 			problems, stands = append(problems, err.Error()), false
 		}
 	}
-	if stands {
+	if stands && !denied {
 		if err := e.hold(e.Opening, policy); err != nil {
 			problems, stands = append(problems, err.Error()), false
 		}
@@ -78,7 +86,7 @@ func (e *Enforcer) RunOnce() Status {
 	}
 	e.report(problems)
 	return Status{
-		Enforced:      stands && policy.Role != egress.RoleDenied,
+		Enforced:      stands && !denied,
 		Role:          policy.Role,
 		Backend:       e.Rules.Backend(policy),
 		Configuration: e.Loaded.Origin,
@@ -94,7 +102,11 @@ func (e *Enforcer) RunOnce() Status {
 // status goes to tell.
 func (e *Enforcer) Run(ctx context.Context, ticks <-chan time.Time, changes <-chan struct{}, tell func(Status) error) {
 	for {
-		if err := tell(e.RunOnce()); err != nil {
+		status := e.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err := tell(status); err != nil {
 			e.Log.Error("telling the status", "error", err.Error())
 		}
 		select {
@@ -104,6 +116,32 @@ func (e *Enforcer) Run(ctx context.Context, ticks <-chan time.Time, changes <-ch
 		case <-changes:
 		}
 	}
+}
+
+// round is RunOnce in turn with others. That the turn cannot be told keeps nothing from being enforced.
+func (e *Enforcer) round(ctx context.Context) (s Status) {
+	if e.Turn == nil {
+		return e.RunOnce()
+	}
+	err := e.Turn(func(decommissioned bool) {
+		if decommissioned {
+			s = e.idle()
+		} else {
+			s = e.RunOnce()
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		s = e.RunOnce()
+		s.Problems = append(s.Problems, err.Error())
+	}
+	return s
+}
+
+// idle is a round on a VM that was decommissioned: it looks at nothing and changes nothing.
+func (e *Enforcer) idle() Status {
+	e.since = time.Time{}
+	e.report([]string{"this VM was decommissioned: nothing is enforced until the job is deployed again"})
+	return Status{Role: e.Loaded.Policy.Role, Backend: "none", Configuration: OriginDecommissioned, Checked: e.Now(), Repairs: e.repairs, Problems: e.problems}
 }
 
 // Check says in what the kernel differs from the policy, and changes nothing.

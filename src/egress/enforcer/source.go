@@ -1,7 +1,6 @@
 package enforcer
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -20,9 +19,11 @@ const (
 	OriginConfigured Origin = "configured"
 	// OriginLastGood is the last configuration that was enforced, because the present one is not valid.
 	OriginLastGood Origin = "last good"
-	// OriginDenied is a denial of the networks that an invalid configuration names, because there never
+	// OriginDenied is a denial of everything, because the configuration is missing or invalid and there never
 	// was a good one.
 	OriginDenied Origin = "denied"
+	// OriginDecommissioned is none at all: the VM was decommissioned.
+	OriginDecommissioned Origin = "decommissioned"
 )
 
 // Loaded is a policy to enforce.
@@ -40,25 +41,21 @@ type Source struct {
 	Config, LastGood string
 }
 
-// Load gives the best policy there is: the configured one, else the last good one, else a denial. It
-// fails only where there is nothing to enforce at all.
-func (s Source) Load() (Loaded, error) {
+// Load gives the best policy there is: the configured one, else the last good one, else a denial.
+func (s Source) Load() Loaded {
 	configured, err := s.read(s.Config)
 	if err == nil {
-		return Loaded{Policy: configured, Origin: OriginConfigured}, nil
+		return Loaded{Policy: configured, Origin: OriginConfigured}
 	}
 	problems := strings.Split(err.Error(), "\n")
 	if s.Files.FileExists(s.LastGood) {
 		lastGood, problem := s.read(s.LastGood)
 		if problem == nil {
-			return Loaded{Policy: lastGood, Origin: OriginLastGood, Problems: problems}, nil
+			return Loaded{Policy: lastGood, Origin: OriginLastGood, Problems: problems}
 		}
 		problems = append(problems, strings.Split(problem.Error(), "\n")...)
 	}
-	if denied, ok := configured.Denied(); ok {
-		return Loaded{Policy: denied, Origin: OriginDenied, Problems: problems}, nil
-	}
-	return Loaded{}, errors.New(strings.Join(problems, "\n"))
+	return Loaded{Policy: configured.Denied(), Origin: OriginDenied, Problems: problems}
 }
 
 // Keep makes the configuration the last good one.
