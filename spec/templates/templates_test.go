@@ -3,6 +3,7 @@ package templates_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"gopkg.in/yaml.v3"
+
+	"privnet/onboard/jobs"
 )
 
 var _ = Describe("Every job", func() {
@@ -117,36 +120,61 @@ var _ = Describe("Rendered as", func() {
 	}
 })
 
-// On a deploy BOSH restarts a job whose rendered files changed. So what a change renders anew is a
-// promise; here for the properties of the gateway.
-var _ = Describe("A change on the gateway", func() {
-	DescribeTable("renders anew only the jobs that need it",
-		func(change map[string]any, want ...string) {
+// On a deploy BOSH restarts a job whose rendered files changed. So what a change renders anew is a promise,
+// and privnet plan tells the operator by package jobs.
+var _ = Describe("A change of any of the gateway's properties", func() {
+	for _, name := range slices.Sorted(maps.Keys(places)) {
+		place := places[name]
+		if !place.linked && place.job != "ipsec-gateway" {
+			continue
+		}
+		It("renders anew what package jobs says: "+name, func() {
+			gateway := readJob("ipsec-gateway")
+			properties := slices.Sorted(maps.Keys(gateway.Properties))
+			if place.linked {
+				properties = gateway.Provides[0].Properties
+			}
+			before, err := render(name, nil)
+			Expect(err).NotTo(HaveOccurred())
 			var changed []string
-			for name := range places {
-				before, err := render(name, nil)
-				Expect(err).NotTo(HaveOccurred())
-				after, err := render(name, change)
+			for _, property := range properties {
+				value := gateway.Properties[property].Example
+				if instead, ok := place.changes[property]; ok {
+					value = instead
+				}
+				if value == nil {
+					value = gateway.Properties[property].Example
+				} else {
+					value = another(value)
+				}
+				after, err := render(name, map[string]any{property: value})
 				Expect(err).NotTo(HaveOccurred())
 				if !maps.Equal(before, after) {
-					changed = append(changed, name)
+					changed = append(changed, property)
 				}
 			}
-			Expect(changed).To(ConsistOf(want))
-		},
-		Entry("of the key", map[string]any{"psk_a": otherKey}, "ipsec-gateway"),
-		Entry("of which key is used", map[string]any{"active_psk": "a"}, "ipsec-gateway"),
-		Entry("of when the other key ends", map[string]any{"psk_overlap_until": nil}, "ipsec-gateway"),
-		Entry("of a waiver", map[string]any{"waivers": nil}, "ipsec-gateway"),
-		Entry("of the IKE version", map[string]any{"ike": "2"}, "ipsec-gateway"),
-		Entry("of the crypto policy", map[string]any{"policy": "modern"}, "ipsec-gateway"),
-		Entry("of charon's log level", map[string]any{"log_level": 1}, "ipsec-gateway"),
-		Entry("of the private networks", map[string]any{"private_networks": []any{"10.150.0.0/15"}},
-			"ipsec-gateway", "egress-enforcer/gateway", "egress-enforcer/cell", "tunnel-prober/gateway", "tunnel-prober/cell", "org-isolation",
-			"tunnel-doctor/gateway", "tunnel-doctor/cell"),
-		Entry("of what may be opened", map[string]any{"inbound": []any{}}, "egress-enforcer/gateway", "egress-enforcer/cell"),
-		Entry("of the path's MTU", map[string]any{"path_mtu": 1300}, "egress-enforcer/gateway", "tunnel-doctor/gateway"),
-		Entry("of what is probed", map[string]any{"probes": []any{}}, "tunnel-prober/gateway", "tunnel-prober/cell",
-			"tunnel-doctor/gateway", "tunnel-doctor/cell"),
-	)
+			role := strings.TrimPrefix(strings.TrimPrefix(name, place.job), "/")
+			Expect(changed).To(ConsistOf(jobs.Rendered(jobs.Place{Job: place.job, Role: role})))
+		})
+	}
 })
+
+// another is a value of the same kind.
+func another(value any) any {
+	switch v := value.(type) {
+	case bool:
+		return !v
+	case int:
+		return v + 1
+	case []any:
+		return v[1:]
+	case map[string]any:
+		out := maps.Clone(v)
+		for key := range out {
+			out[key] = another(out[key])
+		}
+		return out
+	default:
+		return fmt.Sprint(v, "x")
+	}
+}

@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"go4.org/netipx"
 	"gopkg.in/yaml.v3"
 
+	"privnet/connection"
 	"privnet/egress"
 	"privnet/ipsec"
+	"privnet/onboard/jobs"
 )
 
 // keyFile stands for the gateway's keys: the manifest has only their variables' names. Nothing that is
@@ -36,15 +39,21 @@ func withDefaults(node *yaml.Node) map[string]any {
 	return out
 }
 
-// gatewayFile is what the job ipsec-gateway's template gateway.json.erb makes, but for certificates: the
-// manifest has only their variables' names, and who the peer is decides nothing about packets.
+// identities are the properties that say who the peer is: the manifest has only their variables' names, and they
+// decide nothing about packets.
+var identities = []string{"psk_a", "psk_b", "active_psk", "psk_overlap_until", "certificate", "endpoint_ca", "endpoint_crl"}
+
+// gatewayFile is what the job ipsec-gateway's template gateway.json.erb makes, but for identities.
 func gatewayFile(vm string, addresses []netip.Addr, properties map[string]any) ipsec.File {
-	config := map[string]any{
-		"connection": pick(properties, "org", "segment", "private_networks", "gateways", "endpoints", "data_path"),
-		"addresses":  addresses,
-	}
-	for name, value := range pick(properties, "ike", "log_level", "fips", "policy", "proposals", "waivers") {
-		config[name] = value
+	connected := map[string]any{}
+	config := map[string]any{"connection": connected, "addresses": addresses}
+	for name, value := range pick(properties, jobs.Rendered(jobs.Place{Job: "ipsec-gateway"})...) {
+		switch {
+		case slices.Contains(connection.Fields, name):
+			connected[name] = value
+		case !slices.Contains(identities, name):
+			config[name] = value
+		}
 	}
 	return jsonFile(vm+"/gateway.json", config)
 }
@@ -61,14 +70,10 @@ func enforcerFile(vm string, role egress.Role, addresses []netip.Addr, own *yaml
 	for name, value := range pick(given, "role", "backend", "iptables_bin_dir") {
 		config[name] = value
 	}
-	fields := []string{"org", "segment", "private_networks", "gateways", "routing", "allow", "inbound"}
-	switch role {
-	case egress.RoleSharedCell:
+	if role == egress.RoleSharedCell {
 		config["segments_pool"] = given["segments_pool"]
-	case egress.RoleGateway:
-		config["connection"] = pick(link, append(fields, "endpoints", "data_path", "path_mtu")...)
-	default:
-		config["connection"] = pick(link, fields...)
+	} else {
+		config["connection"] = pick(link, jobs.Rendered(jobs.Place{Job: "egress-enforcer", Role: string(role)})...)
 	}
 	return jsonFile(vm+"/enforcer.json", config)
 }
