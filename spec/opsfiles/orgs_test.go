@@ -338,7 +338,7 @@ var _ = Describe("A gateway in a deployment of its own, beside cells in cf-deplo
 		Expect(named(m, "releases")).To(And(HaveKey("private-network"), HaveKeyWithValue("bpm", HaveKey("sha1"))))
 		Expect(m["stemcells"]).To(Equal(parse(manifest)["stemcells"]))
 		jobs := named(named(m, "instance_groups")["vpn-gateway-agency-a"], "jobs")
-		Expect(jobs).To(And(HaveLen(4), HaveKey("bpm")))
+		Expect(jobs).To(And(HaveLen(5), HaveKey("bpm"), HaveKey("tunnel-doctor")))
 		Expect(string(read(dir, "agency-a", "handoff.md"))).To(ContainSubstring("/DIRECTOR/vpn-gateway-agency-a/private-network-agency-a-psk"))
 	})
 })

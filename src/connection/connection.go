@@ -31,8 +31,13 @@ const (
 	DataPathUserland DataPath = "userland"
 )
 
-// DefaultPathMTU is the MTU in bytes assumed between a gateway and an endpoint.
-const DefaultPathMTU = 1500
+// The MTU in bytes between a gateway and an endpoint: the one that is assumed, and the least and the most
+// that are believed.
+const (
+	DefaultPathMTU = 1500
+	MinPathMTU     = 576
+	MaxPathMTU     = 9216
+)
 
 // Connection is one org's arrangement as the jobs on its VMs know it: the properties of the BOSH link
 // private-network. It holds no secret.
@@ -101,7 +106,7 @@ func Read(v document.Value) Connection {
 		PrivateNetworks: readNetworks(v.Get("private_networks"), "the CIDRs of the private network"),
 		Routing:         Routing(v.Get("routing").OneOf(string(RoutingHost), string(RoutingHost), string(RoutingIaaS))),
 		DataPath:        DataPath(v.Get("data_path").OneOf(string(DataPathKernel), string(DataPathKernel), string(DataPathUserland))),
-		PathMTU:         v.Get("path_mtu").Int(576, 9216),
+		PathMTU:         v.Get("path_mtu").Int(MinPathMTU, MaxPathMTU),
 		Allow:           readFlows(v.Get("allow")),
 		Inbound:         readFlows(v.Get("inbound")),
 	}

@@ -42,7 +42,22 @@ type Request struct {
 	Inbound []Flow
 	Probes  []Target
 	DNS     []Domain
+	// PathMTU is the MTU in bytes between gateway and endpoint.
+	PathMTU int
+	PSK     PSK
 }
+
+// PSK says which of the org's pre-shared keys count. Each generation is a key of its own, which is made
+// once and never again: so that no key changes but by a changed request.
+type PSK struct {
+	// Generation is the key that the endpoint has, from 1.
+	Generation int
+	// Next says that the key of the generation after it counts as well, while the customer changes it.
+	Next bool
+}
+
+// MaxGeneration is the number of keys that a connection has in its life.
+const MaxGeneration = 10000
 
 // Domain is a private DNS domain and the servers that answer for it.
 type Domain struct {
@@ -82,7 +97,7 @@ func ParseRequest(file string, data []byte) (Request, error) {
 
 // ReadRequest reads a request; problems are recorded in the value's document.
 func ReadRequest(v document.Value) Request {
-	if !v.Fields("org", "endpoint", "private_networks", "apps", "ike", "policy", "allow", "inbound", "probes", "dns") {
+	if !v.Fields("org", "endpoint", "private_networks", "apps", "ike", "policy", "allow", "inbound", "probes", "dns", "path_mtu", "psk") {
 		return Request{}
 	}
 	r := Request{
@@ -94,6 +109,10 @@ func ReadRequest(v document.Value) Request {
 		Allow:   readFlows(v.Get("allow")),
 		Inbound: readFlows(v.Get("inbound")),
 	}
+	if r.PathMTU = v.Get("path_mtu").Int(MinPathMTU, MaxPathMTU); r.PathMTU == 0 {
+		r.PathMTU = DefaultPathMTU
+	}
+	r.PSK = readPSK(v.Get("psk"))
 	v.Get("apps").Required("about how many app instances will run")
 	if endpoint := v.Get("endpoint"); endpoint.Present() {
 		r.Endpoint, _ = readEndpoint(endpoint)
@@ -107,6 +126,13 @@ func ReadRequest(v document.Value) Request {
 		v.Get("policy").Problem("needs IKEv2; use ike: 2, or policy: compatible")
 	}
 	return r
+}
+
+func readPSK(v document.Value) PSK {
+	if !v.Present() || !v.Fields("generation", "next") {
+		return PSK{Generation: 1}
+	}
+	return PSK{Generation: max(v.Get("generation").Int(1, MaxGeneration), 1), Next: v.Get("next").Bool()}
 }
 
 // readName reads an org's name and gives it back as a DNS label.

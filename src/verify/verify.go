@@ -28,6 +28,7 @@ import (
 	"privnet/document"
 	"privnet/onboard/ledger"
 	"privnet/onboard/platform"
+	"privnet/onboard/removal"
 	"privnet/verify/artefact"
 )
 
@@ -171,13 +172,24 @@ func (o *orgCheck) find(which Obligation, format string, args ...any) {
 	o.findings = append(o.findings, Finding{Obligation: which.Name, Sentence: fmt.Sprintf(format, args...)})
 }
 
-// checkLedger says whether there is a deployment that the other obligations can be asked of.
+// checkLedger says whether there is a deployment that the other obligations can be asked of. An org that is
+// leaving may lack what goes in the step that is next, and must lack what went before.
 func (o *orgCheck) checkLedger() bool {
+	leaving := o.entry.Removal
+	if len(o.cells) > 0 && leaving.Has(removal.Cells) {
+		o.find(ledgerSame, "%s is leaving and its cells have gone, the ledger says, and %s is deployed", o.entry.Plan.Name, o.cells[0].Name)
+	}
+	if len(o.gateways) > 0 && leaving.Has(removal.Gateway) {
+		o.find(ledgerSame, "%s is leaving and its gateway has gone, the ledger says, and %s is deployed", o.entry.Plan.Name, o.gateways[0].Name)
+	}
+	if len(o.gateways) == 0 && len(o.cells) == 0 && leaving.Has(removal.Cells) {
+		return false
+	}
 	if len(o.gateways) == 0 {
 		o.find(ledgerSame, "no gateway of %s is deployed: the manifest has no group with ipsec-gateway that provides %s", o.entry.Plan.Name, o.link)
 		return false
 	}
-	if len(o.cells) == 0 {
+	if len(o.cells) == 0 && !leaving.Has(removal.Apps) {
 		o.find(ledgerSame, "no cells of %s are deployed: the manifest has no group of cells that consumes %s", o.entry.Plan.Name, o.link)
 	}
 	c, p, r := o.deployed, o.entry.Plan, o.entry.Request

@@ -5,10 +5,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"privnet/onboard/removal"
 	"privnet/verify"
 	"privnet/verify/artefact"
 )
@@ -46,6 +48,9 @@ var _ = Describe("The proof", func() {
 		Expect(err).NotTo(HaveOccurred())
 	}
 
+	gateway := func(i int) string { return fmt.Sprintf("/instance_groups/name=vpn-gateway-org-%04d", i) }
+	cell := func(i int) string { return fmt.Sprintf("/instance_groups/name=isolated-diego-cell-org-%04d", i) }
+
 	It("holds for what the product renders, with any kind of connection", func() {
 		result := check(deployed())
 		Expect(found(result)).To(BeEmpty())
@@ -53,6 +58,37 @@ var _ = Describe("The proof", func() {
 		Expect(result.Orgs[0].VMs).To(Equal([]string{"vpn-gateway-org-0000/0", "isolated-diego-cell-org-0000"}))
 		Expect(result.Orgs[0].Rules).To(BeNumerically(">", 50))
 		Expect(result.SharedGroups).To(Equal(1))
+	})
+
+	It("follows an org that is leaving: what went must be gone, what is there keeps every promise", func() {
+		now := time.Now()
+		leaving := func(done int) removal.Removal {
+			r := removal.Start(now)
+			for range done {
+				r = r.Finish(now, "", 30)
+			}
+			return r
+		}
+		holds := func(done int) string {
+			in := deployed()
+			in.Entries[0].Removal = leaving(done)
+			return found(check(in))
+		}
+		Expect(holds(0)).To(BeEmpty(), "before the errand was run")
+		Expect(holds(1)).To(BeEmpty(), "before the cells have gone")
+		Expect(holds(2)).To(ContainSubstring("org-0000: ledger: org-0000 is leaving and its cells have gone, the ledger says, and isolated-diego-cell-org-0000 is deployed"))
+		change(cell(0), "")
+		Expect(holds(0)).To(ContainSubstring("no cells of org-0000 are deployed"))
+		Expect(holds(1)).To(BeEmpty())
+		Expect(holds(2)).To(BeEmpty())
+		Expect(holds(3)).To(ContainSubstring("its gateway has gone, the ledger says, and vpn-gateway-org-0000/0 is deployed"))
+		change(gateway(0), "")
+		for done := 2; done < 6; done++ {
+			Expect(holds(done)).To(BeEmpty())
+		}
+		in := deployed()
+		in.Entries = in.Entries[1:]
+		Expect(found(check(in))).To(BeEmpty(), "once it is history")
 	})
 
 	It("hashes what was rendered: the same for the same, another for another", func() {
@@ -64,9 +100,6 @@ var _ = Describe("The proof", func() {
 		Expect(after.Orgs[1].Artefacts).To(Equal(before.Orgs[1].Artefacts))
 		Expect(found(after)).To(ContainSubstring("org-0000: ledger: endpoints is deployed as [198.51.100.99], and the ledger says [198.51.100.1]"))
 	})
-
-	gateway := func(i int) string { return fmt.Sprintf("/instance_groups/name=vpn-gateway-org-%04d", i) }
-	cell := func(i int) string { return fmt.Sprintf("/instance_groups/name=isolated-diego-cell-org-%04d", i) }
 
 	DescribeTable("fails when in the manifest",
 		func(path, value string, wanted ...string) {

@@ -20,11 +20,12 @@ import (
 const long = `privnet turns a customer's request for a private network into what you deploy.
 
   privnet new                        asks for the request and writes request.yml
-  privnet plan   --request FILE      allocates a segment and addresses, writes the ledger
+  privnet plan   --request FILE      allocates a segment and addresses, says what a change does, writes the ledger
   privnet render --org NAME          writes ops-file, cloud-config, firewall table and hand-off
   privnet diff   --org NAME          shows what render would change
   privnet list                       shows what each org holds
   privnet verify                     proves that no org reaches another's private network
+  privnet remove --org NAME          takes an org's connection away, step by step
 
 After it:
   bosh update-config --type=cloud --name=private-network-ORG rendered/ORG/cloud-config.yml
@@ -41,7 +42,7 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetIn(stdin)
-	root.AddCommand(newCommand(), planCommand(), renderCommand(), diffCommand(), listCommand(), verifyCommand())
+	root.AddCommand(newCommand(), planCommand(), renderCommand(), diffCommand(), listCommand(), verifyCommand(), removeCommand())
 	return commandline.Run(context.Background(), root, args, stdout, stderr)
 }
 

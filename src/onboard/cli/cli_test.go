@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"privnet/onboard/cli"
+	"privnet/onboard/impact"
 )
 
 const requestFile = `org: Agency A
@@ -101,9 +103,26 @@ var _ = Describe("privnet", func() {
 		before := files("orgs")
 		write("request.yml", strings.Replace(requestFile, "apps: 10", "apps: 100", 1))
 		Expect(plan("--dry-run")).To(Equal(0))
-		Expect(stdout.String()).To(Equal(path("orgs/agency-a/request.yml") + "\n- apps: 10\n+ apps: 100\n" +
-			path("orgs/agency-a/plan.yml") + "\n-   instances: 2\n+   instances: 8\nagency-a: nothing written (--dry-run)\n"))
+		Expect(stdout.String()).To(And(
+			HavePrefix(path("orgs/agency-a/request.yml")+"\n- apps: 10\n+ apps: 100\n"+path("orgs/agency-a/plan.yml")+"\n-   instances: 2\n+   instances: 8\n"),
+			ContainSubstring("isolated-diego-cell-agency-a: 6 to come\n  tunnel\n    Stays up.\n"),
+			HaveSuffix("agency-a: nothing written (--dry-run)\n")))
 		Expect(files("orgs")).To(Equal(before))
+
+		Expect(plan("--dry-run", "--json")).To(Equal(0))
+		var impacts []impact.Impact
+		Expect(json.Unmarshal(stdout.Bytes(), &impacts)).To(Succeed())
+		Expect(impacts).To(HaveLen(1))
+		Expect(impacts[0].VMs).To(Equal([]impact.VMs{{Group: "isolated-diego-cell-agency-a", Count: 6, What: impact.Create}}))
+		Expect(files("orgs")).To(Equal(before))
+	})
+
+	It("never goes back to a key that was used", func() {
+		write("request.yml", requestFile+"psk: {generation: 2}\n")
+		Expect(plan()).To(Equal(0), stderr.String())
+		write("request.yml", requestFile)
+		Expect(plan()).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring("psk.generation: is before 2, which the endpoint has already"))
 	})
 
 	It("says all that is wrong in all files at once, exits 1 and leaves the ledger alone", func() {
@@ -251,7 +270,7 @@ apps: 0
 		Expect(run("__complete", "render", "--orgs", path("orgs"), "--org", "")).To(Equal(0))
 		Expect(stdout.String()).To(Equal("agency-a\n:4\n"))
 		Expect(run("__complete", "re")).To(Equal(0))
-		Expect(stdout.String()).To(HavePrefix("render\t"))
+		Expect(stdout.String()).To(ContainSubstring("\nrender\t"))
 		for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 			Expect(run("completion", shell)).To(Equal(0))
 			Expect(stdout.Len()).To(BeNumerically(">", 1000))

@@ -1,22 +1,28 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"privnet/document"
+	"privnet/onboard/impact"
 	"privnet/onboard/ledger"
 	"privnet/onboard/plan"
 	"privnet/onboard/platform"
+	"privnet/onboard/render"
 )
 
 const planLong = `Allocates what requests need from the platform's pools and writes it to the ledger,
 ORGS/<org>/{request,plan}.yml. Then comes "privnet render".
 
 What an org already holds it keeps: planning again after a request has changed changes only what it must,
-and never a segment or an address. The difference is shown before it is written; --dry-run writes nothing.
+and never a segment or an address. The difference is shown before it is written, and what it does: which jobs the
+next deploy renders anew, which VMs restart, what becomes of the tunnel and the apps, and whether the customer
+must act, with the words to send. --dry-run writes nothing; --json prints all of that for a machine.
 
 Cells: the apps' memory divided by a cell's, or the apps divided by the containers that a cell takes,
 whichever is more, rounded up, and the spare cells. All of these are in the platform file.
@@ -33,7 +39,7 @@ A request, as "privnet new" writes it, and a platform file, which you write once
 func planCommand() *cobra.Command {
 	var requests []string
 	var platformFile, orgs string
-	var dryRun bool
+	var dryRun, asJSON bool
 	c := &cobra.Command{
 		Use: "plan", Short: "allocate what requests need, and write the ledger", Long: planLong,
 		Example: "  privnet plan --request request.yml --platform platform.yml\n" +
@@ -43,13 +49,14 @@ func planCommand() *cobra.Command {
 			if err := required(c, "request", "platform"); err != nil {
 				return err
 			}
-			return runPlan(c.OutOrStdout(), requests, platformFile, ledger.New(orgs), dryRun)
+			return runPlan(c.OutOrStdout(), requests, platformFile, ledger.New(orgs), dryRun, asJSON, time.Now())
 		},
 	}
 	c.Flags().StringArrayVar(&requests, "request", nil, "`FILE` with a customer's request; repeat it for more")
 	platformFlag(c, &platformFile)
 	orgsFlag(c, &orgs)
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "show the difference and write nothing")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "show the difference and what it does, and write nothing")
+	c.Flags().BoolVar(&asJSON, "json", false, "print what it does as JSON")
 	return c
 }
 
@@ -57,11 +64,12 @@ func planCommand() *cobra.Command {
 type planned struct {
 	org     string
 	changes []ledger.Change
+	impact  impact.Impact
 }
 
-func runPlan(out io.Writer, requestFiles []string, platformFile string, l ledger.Ledger, dryRun bool) error {
+func runPlan(out io.Writer, requestFiles []string, platformFile string, l ledger.Ledger, dryRun, asJSON bool, now time.Time) error {
 	// Once before the lock, so that wrong input leaves nothing behind, not even an empty ledger.
-	made, err := prepare(requestFiles, platformFile, l)
+	made, err := prepare(requestFiles, platformFile, l, now)
 	if err != nil {
 		return err
 	}
@@ -71,9 +79,15 @@ func runPlan(out io.Writer, requestFiles []string, platformFile string, l ledger
 			return err
 		}
 		defer unlock()
-		if made, err = prepare(requestFiles, platformFile, l); err != nil {
+		if made, err = prepare(requestFiles, platformFile, l, now); err != nil {
 			return err
 		}
+	}
+	if asJSON {
+		if err := showJSON(out, made); err != nil {
+			return err
+		}
+		out = io.Discard
 	}
 	for _, p := range made {
 		if err := showAndWrite(out, l, p, dryRun); err != nil {
@@ -83,15 +97,28 @@ func runPlan(out io.Writer, requestFiles []string, platformFile string, l ledger
 	return nil
 }
 
+// showJSON prints what the plans do, before anything is written.
+func showJSON(out io.Writer, made []planned) error {
+	impacts := make([]impact.Impact, len(made))
+	for i, p := range made {
+		impacts[i] = p.impact
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(impacts)
+}
+
 // prepare makes the plans and says what they would change in the ledger. The error has everything that
 // is wrong in all files.
-func prepare(requestFiles []string, platformFile string, l ledger.Ledger) ([]planned, error) {
+func prepare(requestFiles []string, platformFile string, l ledger.Ledger, now time.Time) ([]planned, error) {
 	platformData, err := readFile(platformFile, "platform file")
 	if err != nil {
 		return nil, err
 	}
 	p, platformErr := platform.Parse(platformFile, platformData)
 	entries, ledgerErr := l.Entries(func(document.Value) {})
+	former, formerErr := l.Former()
+	ledgerErr = document.Join(ledgerErr, formerErr)
 	if platformErr == nil {
 		ledgerErr = document.Join(ledgerErr, plan.Misplaced(ledger.Plans(entries), p).Err())
 	}
@@ -99,17 +126,24 @@ func prepare(requestFiles []string, platformFile string, l ledger.Ledger) ([]pla
 	if err := document.Join(requestsErr, platformErr, ledgerErr); err != nil {
 		return nil, err
 	}
-	allocator := plan.NewAllocator(p, ledger.Plans(entries))
+	allocator := plan.NewAllocator(p, ledger.Plans(entries), ledger.Quarantined(former, now)...)
 	var out []planned
 	for _, a := range requests {
-		made, allocateErr := allocator.Allocate(a.request, a.earlier)
+		var held *plan.Plan
+		var before *render.Input
+		if a.earlier != nil {
+			held = &a.earlier.Plan
+			before = &render.Input{Request: a.earlier.Request, Plan: a.earlier.Plan, Platform: p}
+		}
+		made, allocateErr := allocator.Allocate(a.request, held)
 		err = document.Join(err, allocateErr)
 		if allocateErr != nil {
 			continue
 		}
 		changes, changesErr := l.Changes(made.Name, a.data, made.YAML())
-		err = document.Join(err, changesErr)
-		out = append(out, planned{made.Name, changes})
+		does, impactErr := impact.Of(before, render.Input{Request: a.request, Plan: made, Platform: p})
+		err = document.Join(err, changesErr, impactErr)
+		out = append(out, planned{made.Name, changes, does})
 	}
 	return out, err
 }
@@ -122,6 +156,7 @@ func showAndWrite(out io.Writer, l ledger.Ledger, p planned, dryRun bool) error 
 	for _, change := range p.changes {
 		showDifference(out, change.Path, change.Before, change.After)
 	}
+	fmt.Fprint(out, p.impact.Text())
 	if dryRun {
 		fmt.Fprintf(out, "%s: nothing written (--dry-run)\n", p.org)
 		return nil

@@ -108,4 +108,37 @@ public_network: public
 		Expect(err).NotTo(HaveOccurred(), string(out))
 		Expect(string(out)).To(And(ContainSubstring("+ org: org\n"), Not(ContainSubstring("\x1b"))))
 	})
+
+	It("take an org away whole when they are killed at any moment of any step, and the same command again does the rest", func() {
+		write := func(name, text string) {
+			Expect(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)).To(Succeed())
+		}
+		write("cf.yml", manifestFile)
+		write("deployed.yml", manifestFile)
+		steps := [][]string{
+			nil, {"--done", "apps"}, {"--done", "cells", "--deployed", "deployed.yml"}, {"--done", "gateway", "--deployed", "deployed.yml"},
+			{"--done", "cloud-config"}, {"--done", "key"},
+		}
+		for delay := range 4 {
+			org := fmt.Sprintf("org-%d", delay)
+			out, err := plan(request(org, 10)).CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), string(out))
+			for _, step := range steps {
+				remove := func() *exec.Cmd {
+					return command(append([]string{"remove", "--org", org, "--platform", "platform.yml", "--manifest", "cf.yml"}, step...)...)
+				}
+				c := remove()
+				Expect(c.Start()).To(Succeed())
+				time.Sleep(time.Duration(10+8*delay) * time.Millisecond)
+				Expect(c.Process.Kill()).To(Or(Succeed(), MatchError(os.ErrProcessDone)))
+				_ = c.Wait() // It may have been done already.
+				out, err := remove().CombinedOutput()
+				Expect(err).NotTo(HaveOccurred(), string(out))
+			}
+			left, err := filepath.Glob(filepath.Join(dir, "orgs", ".removed", org, "1", "*"))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(left).To(HaveLen(3))
+			Expect(filepath.Join(dir, "orgs", org)).NotTo(BeADirectory())
+		}
+	})
 })

@@ -18,6 +18,7 @@ import (
 	"privnet/onboard/manifest"
 	"privnet/onboard/plan"
 	"privnet/onboard/platform"
+	"privnet/onboard/removal"
 	"privnet/onboard/render"
 )
 
@@ -77,12 +78,17 @@ func diffCommand() *cobra.Command {
 func (f *renderFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.org, "org", "", "`NAME` of the org in the ledger, as in its directory")
 	c.Flags().BoolVar(&f.all, "all", false, "every org of the ledger")
+	f.addInputs(c)
+	c.Flags().BoolVar(&f.guard, "shared-cell-guard", false, "also the ops-file that guards your shared cells")
+	completeOrgs(c)
+}
+
+// addInputs adds the flags for what is read and where it is written.
+func (f *renderFlags) addInputs(c *cobra.Command) {
 	platformFlag(c, &f.platform)
 	c.Flags().StringVar(&f.manifest, "manifest", "", "`FILE` with your Cloud Foundry manifest, after your own ops-files")
 	orgsFlag(c, &f.orgs)
 	c.Flags().StringVar(&f.out, "out", "rendered", "`DIR` of the rendered files")
-	c.Flags().BoolVar(&f.guard, "shared-cell-guard", false, "also the ops-file that guards your shared cells")
-	completeOrgs(c)
 }
 
 // files renders what the flags ask for: the content by the name under the output directory.
@@ -93,23 +99,11 @@ func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
 	if err := required(c, "platform", "manifest"); err != nil {
 		return nil, err
 	}
-	platformData, err := readFile(f.platform, "platform file")
+	in, err := f.read()
 	if err != nil {
 		return nil, err
 	}
-	manifestData, err := readFile(f.manifest, "manifest")
-	if err != nil {
-		return nil, err
-	}
-	p, platformErr := platform.Parse(f.platform, platformData)
-	m, manifestErr := manifest.Parse(f.manifest, manifestData)
-	entries, ledgerErr := ledger.New(f.orgs).Entries(func(request document.Value) { plan.CheckRequest(request, p) })
-	if platformErr == nil {
-		ledgerErr = document.Join(ledgerErr, plan.Misplaced(ledger.Plans(entries), p).Err())
-	}
-	if err := document.Join(platformErr, ledgerErr, manifestErr); err != nil {
-		return nil, err
-	}
+	entries := in.entries
 	if !f.all {
 		entry := ledger.Find(entries, f.org)
 		if entry == nil {
@@ -120,25 +114,10 @@ func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	var failed error
 	for _, e := range entries {
-		in := render.Input{Request: e.Request, Plan: e.Plan, Platform: p}
-		ops, opsErr := render.Ops(in, m)
-		page, pageErr := handoff.Page(facts(in, m))
-		failed = document.Join(failed, opsErr, pageErr)
-		if e.Plan.OwnGatewayDeployment() != "" {
-			gateway, err := render.GatewayDeployment(in, m)
-			failed = document.Join(failed, err)
-			files[filepath.Join(e.Plan.Name, "gateway.yml")] = gateway
-		}
-		files[filepath.Join(e.Plan.Name, "ops.yml")] = ops
-		files[filepath.Join(e.Plan.Name, "cloud-config.yml")] = render.CloudConfig(in)
-		files[filepath.Join(e.Plan.Name, "firewall.yml")] = render.Firewall(in)
-		if module := render.Terraform(in); module != nil {
-			files[filepath.Join(e.Plan.Name, "iaas.tf.json")] = module
-		}
-		files[filepath.Join(e.Plan.Name, "handoff.md")] = page
+		failed = document.Join(failed, renderOrg(files, e, in.platform, in.manifest))
 	}
 	if f.guard {
-		guard, err := render.SharedCellGuard(p, m)
+		guard, err := render.SharedCellGuard(in.platform, in.manifest)
 		failed = document.Join(failed, err)
 		files["shared-cell-guard.yml"] = guard
 	}
@@ -148,21 +127,57 @@ func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
 	return files, nil
 }
 
-func facts(in render.Input, m manifest.Manifest) handoff.Facts {
-	names := in.Plan.Names()
-	out := handoff.Facts{
-		Org: in.Plan.Name, Endpoint: in.Request.Endpoint, PrivateNetworks: in.Request.PrivateNetworks,
-		IKE: in.Request.IKE, Policy: in.Request.Policy, Inbound: in.Request.Inbound, DNS: in.Request.DNS,
-		Segment: in.Plan.CIDRs(), EgressAddresses: in.Platform.EgressAddresses,
-		IsolationSegment: names.IsolationSegment, PSKVariable: names.PSKVariable, Deployment: m.Name(),
+// inputs are what is rendered from.
+type inputs struct {
+	platform platform.Platform
+	manifest manifest.Manifest
+	entries  []ledger.Entry
+}
+
+// read reads the platform file, the manifest and the ledger. The error has everything that is wrong in all
+// of them.
+func (f *renderFlags) read() (inputs, error) {
+	platformData, err := readFile(f.platform, "platform file")
+	if err != nil {
+		return inputs{}, err
 	}
-	if own := in.Plan.OwnGatewayDeployment(); own != "" {
-		out.Deployment = own
+	manifestData, err := readFile(f.manifest, "manifest")
+	if err != nil {
+		return inputs{}, err
 	}
-	for _, g := range in.Plan.Gateways {
-		out.Gateways = append(out.Gateways, g.PublicAddress)
+	p, platformErr := platform.Parse(f.platform, platformData)
+	m, manifestErr := manifest.Parse(f.manifest, manifestData)
+	entries, ledgerErr := ledger.New(f.orgs).Entries(func(request document.Value) { plan.CheckRequest(request, p) })
+	if platformErr == nil {
+		ledgerErr = document.Join(ledgerErr, plan.Misplaced(ledger.Plans(entries), p).Err())
 	}
-	return out
+	return inputs{p, m, entries}, document.Join(platformErr, ledgerErr, manifestErr)
+}
+
+// renderOrg adds the files of one org. Of an org that is leaving it adds those that are still deployed.
+func renderOrg(files map[string][]byte, e ledger.Entry, p platform.Platform, m manifest.Manifest) error {
+	in := render.Input{Request: e.Request, Plan: e.Plan, Platform: p, Removal: e.Removal}
+	add := func(name string, data []byte) { files[filepath.Join(e.Plan.Name, name)] = data }
+	ops, failed := render.Ops(in, m)
+	add("ops.yml", ops)
+	if e.Plan.OwnGatewayDeployment() != "" && !e.Removal.Has(removal.Gateway) {
+		gateway, err := render.GatewayDeployment(in, m)
+		failed = document.Join(failed, err)
+		add("gateway.yml", gateway)
+	}
+	if !e.Removal.Has(removal.CloudConfig) {
+		add("cloud-config.yml", render.CloudConfig(in))
+		add("firewall.yml", render.Firewall(in))
+		if module := render.Terraform(in); module != nil {
+			add("iaas.tf.json", module)
+		}
+	}
+	if e.Removal.Begun() {
+		return failed
+	}
+	page, err := handoff.Page(render.Handoff(in, m.Name()))
+	add("handoff.md", page)
+	return document.Join(failed, err)
 }
 
 func known(entries []ledger.Entry) string {

@@ -13,8 +13,8 @@ type asked struct {
 	doc     *document.Document
 	data    []byte
 	request connection.Request
-	// earlier is what the org holds already, if anything.
-	earlier *plan.Plan
+	// earlier is what the ledger has of the org, if anything.
+	earlier *ledger.Entry
 }
 
 // readRequests reads the files and checks them against the platform, the ledger and one another. The
@@ -37,8 +37,15 @@ func readRequests(files []string, p platform.Platform, entries []ledger.Entry) (
 		a := asked{doc: doc, data: data, request: connection.ReadRequest(doc.Root())}
 		name, org := a.request.Name, doc.Root().Get("org")
 		if entry := ledger.Find(entries, name); entry != nil {
-			if a.earlier = &entry.Plan; a.earlier.Org != a.request.Org {
-				org.Problem("has the same name %s as org %q, which is in the ledger; rename one", name, a.earlier.Org)
+			a.earlier = entry
+			if other := entry.Plan.Org; other != a.request.Org {
+				org.Problem("has the same name %s as org %q, which is in the ledger; rename one", name, other)
+			}
+			if entry.Removal.Begun() {
+				org.Problem("is leaving; finish it with privnet remove --org %s, or bring it back with --undo", name)
+			}
+			if had := entry.Request.PSK.Generation; a.request.PSK.Generation < had {
+				doc.Root().Get("psk").Get("generation").Problem("is before %d, which the endpoint has already; a key is never used again, so give %d or more", had, had)
 			}
 		}
 		if other := readFrom[name]; name != "" && other != "" {

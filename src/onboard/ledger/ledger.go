@@ -1,5 +1,6 @@
 // Package ledger keeps the orgs' requests and plans in a directory, DIR/<org>/{request,plan}.yml, which
-// the operator keeps in git. One process at a time changes it; what is written appears whole or not at
+// the operator keeps in git. An org that is leaving has a removal.yml, too; one that has left is history,
+// DIR/.removed/<org>/<n>. One process at a time changes it; what is written appears whole or not at
 // all, and only if it differs.
 package ledger
 
@@ -19,11 +20,13 @@ import (
 	"privnet/connection"
 	"privnet/document"
 	"privnet/onboard/plan"
+	"privnet/onboard/removal"
 )
 
 const (
 	requestFile = "request.yml"
 	planFile    = "plan.yml"
+	removalFile = "removal.yml"
 )
 
 // LockWait is how long Lock waits for another process.
@@ -41,6 +44,8 @@ func New(dir string) Ledger { return Ledger{dir: dir} }
 type Entry struct {
 	Request connection.Request
 	Plan    plan.Plan
+	// Removal is how far the org's removal is; the zero one is that of an org that stays.
+	Removal removal.Removal
 	// Source is where the ledger has the request.
 	Source document.Value
 }
@@ -70,9 +75,11 @@ func (l Ledger) Lock() (unlock func(), err error) {
 
 // sweep removes what killed processes were preparing. What cannot be removed is nobody's entry either.
 func (l Ledger) sweep() {
-	left, _ := filepath.Glob(filepath.Join(l.dir, stagePrefix+"*"))
-	for _, stage := range left {
-		os.RemoveAll(stage)
+	for _, pattern := range []string{stagePrefix + "*", filepath.Join("*", "."+removalFile+"-*")} {
+		left, _ := filepath.Glob(filepath.Join(l.dir, pattern))
+		for _, stage := range left {
+			os.RemoveAll(stage)
+		}
 	}
 }
 
@@ -157,7 +164,9 @@ func (l Ledger) entry(org string, check func(document.Value)) (Entry, error) {
 	if out.Plan, planErr = plan.Parse(planPath, planData); planErr == nil {
 		planErr = out.mismatch(org).Err()
 	}
-	return out, document.Join(requestErr, planErr)
+	var removalErr error
+	out.Removal, removalErr = readRemoval(filepath.Join(l.dir, org))
+	return out, document.Join(requestErr, planErr, removalErr)
 }
 
 // mismatch are the problems of a directory, a request and a plan that do not belong together.

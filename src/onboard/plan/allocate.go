@@ -68,15 +68,40 @@ type Allocator struct {
 	platform platform.Platform
 	segments netipx.IPSetBuilder
 	public   map[netip.Addr]bool
+	// quarantined is what of it is nobody's, and may not be given to anybody yet.
+	quarantined []Quarantined
 }
 
-// NewAllocator knows what the plans of all orgs hold.
-func NewAllocator(p platform.Platform, plans []Plan) *Allocator {
-	a := &Allocator{platform: p, public: map[netip.Addr]bool{}}
+// Quarantined is what an org held that has left, and the first day on which another may have it.
+type Quarantined struct {
+	Plan
+	Until string
+}
+
+// NewAllocator knows what the plans of all orgs hold, and what those that have left keep from others.
+func NewAllocator(p platform.Platform, plans []Plan, quarantined ...Quarantined) *Allocator {
+	a := &Allocator{platform: p, public: map[netip.Addr]bool{}, quarantined: quarantined}
 	for _, made := range plans {
 		a.take(made)
 	}
+	for _, left := range quarantined {
+		a.take(left.Plan)
+	}
 	return a
+}
+
+// soonest says when quarantine gives something back; empty if nothing is in it.
+func (a *Allocator) soonest() string {
+	until := ""
+	for _, q := range a.quarantined {
+		if until == "" || q.Until < until {
+			until = q.Until
+		}
+	}
+	if until == "" {
+		return ""
+	}
+	return fmt.Sprintf("; what %d orgs had that have left is in quarantine, the first until %s", len(a.quarantined), until)
 }
 
 func (a *Allocator) take(p Plan) {
@@ -115,8 +140,8 @@ func (a *Allocator) Allocate(request connection.Request, earlier *Plan) (Plan, e
 		if cidr, ok := firstFree(pool.CIDR, p.PrefixLength, taken); ok {
 			out.Segment = append(out.Segment, Subnet{AZ: az, CIDR: cidr})
 		} else {
-			problems = append(problems, pool.Source.Wrong("has no /%d left for another segment (left: %s); give a larger pool for %s",
-				p.PrefixLength, a.left(taken), az))
+			problems = append(problems, pool.Source.Wrong("has no /%d left for another segment (left: %s%s); give a larger pool for %s",
+				p.PrefixLength, a.left(taken), a.soonest(), az))
 		}
 	}
 	if len(out.Gateways) == 0 && len(out.Segment) > 0 {
@@ -128,7 +153,7 @@ func (a *Allocator) Allocate(request connection.Request, earlier *Plan) (Plan, e
 			}}
 		} else {
 			problems = append(problems, p.PublicSource.Wrong(
-				"has no address left for another gateway (left: 0 of %d); add some", len(p.PublicAddresses)))
+				"has no address left for another gateway (left: 0 of %d%s); add some", len(p.PublicAddresses), a.soonest()))
 		}
 	}
 	problems = append(problems, a.checkRoom(out, earlier != nil)...)

@@ -75,6 +75,19 @@ type Platform struct {
 	GatewayVMType string
 	// CellGroup is the manifest's instance group that dedicated cells are cloned from.
 	CellGroup string
+	// OrgIsolation is nil where the operator adds the errand otherwise, or not at all.
+	OrgIsolation *OrgIsolation
+	// QuarantineDays is how long the addresses of an org that has left are nobody's.
+	QuarantineDays int
+}
+
+// OrgIsolation is what each org's errand org-isolation needs to know of Cloud Foundry and of its own VM. It
+// may hold ((variables)).
+type OrgIsolation struct {
+	APIURL, APICACertificate string
+	// ClientID and ClientSecret are of the UAA client that all orgs' errands share.
+	ClientID, ClientSecret string
+	Network, AZ, VMType    string
 }
 
 // Pool is the address space of one AZ.
@@ -149,6 +162,11 @@ const (
 	DefaultCellMemory    = 16384
 	DefaultAppsPerCell   = 250
 	DefaultSpare         = 1
+	DefaultQuarantine    = 30
+	DefaultErrandNetwork = "default"
+	DefaultErrandVMType  = "minimal"
+	DefaultClientID      = "private-network-org-isolation"
+	DefaultClientSecret  = "((private-network-org-isolation-secret))"
 )
 
 // Prefixes are the pools' address spaces.

@@ -3,6 +3,7 @@ package platform
 import (
 	"encoding/binary"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -27,7 +28,8 @@ func Parse(file string, data []byte) (Platform, error) {
 
 func read(v document.Value) Platform {
 	if !v.Fields("iaas", "segments", "azs", "prefix_length", "routing", "public_addresses", "gateway_address",
-		"gateway_deployment", "public_network", "networks", "egress_addresses", "cells", "gateway_vm_type", "cell_group") {
+		"gateway_deployment", "public_network", "networks", "egress_addresses", "cells", "gateway_vm_type", "cell_group",
+		"org_isolation", "quarantine_days") {
 		return Platform{}
 	}
 	p := Platform{
@@ -38,6 +40,7 @@ func read(v document.Value) Platform {
 		Cells:           readCells(v.Get("cells")),
 		GatewayVMType:   text(v.Get("gateway_vm_type"), DefaultGatewayVMType),
 		CellGroup:       text(v.Get("cell_group"), DefaultCellGroup),
+		QuarantineDays:  number(v.Get("quarantine_days"), DefaultQuarantine, 0, 3650),
 	}
 	iaas := v.Get("iaas")
 	iaas.Required("one of aws, azure, gcp, openstack, vsphere, bosh-lite")
@@ -49,8 +52,36 @@ func read(v document.Value) Platform {
 	p.readGatewayAddress(v)
 	p.GatewayDeployment = GatewayDeployment(v.Get("gateway_deployment").OneOf(string(GatewayWithCells),
 		string(GatewayWithCells), string(GatewayOwn)))
+	p.readOrgIsolation(v.Get("org_isolation"))
 	return p
 }
+
+func (p *Platform) readOrgIsolation(v document.Value) {
+	if !v.Present() || !v.Fields("api_url", "api_ca_certificate", "client_id", "client_secret", "network", "az", "vm_type") {
+		return
+	}
+	fallback := ""
+	if len(p.AZs) > 0 {
+		fallback = p.AZs[0]
+	}
+	p.OrgIsolation = &OrgIsolation{
+		APIURL:           v.Get("api_url").Required("the URL of the Cloud Foundry API, as in https://api.((system_domain))"),
+		APICACertificate: v.Get("api_ca_certificate").Text(),
+		ClientID:         text(v.Get("client_id"), DefaultClientID),
+		ClientSecret:     text(v.Get("client_secret"), DefaultClientSecret),
+		Network:          text(v.Get("network"), DefaultErrandNetwork),
+		AZ:               text(v.Get("az"), fallback),
+		VMType:           text(v.Get("vm_type"), DefaultErrandVMType),
+	}
+	if url := v.Get("api_url"); url.Text() != "" && !strings.HasPrefix(url.Text(), "https://") {
+		url.Problem("is not spoken to; the errand speaks https only")
+	}
+	if secret := v.Get("client_secret"); secret.Present() && !wholeVariable.MatchString(secret.Text()) {
+		secret.SecretProblem("must be a ((variable)), so that no file holds a secret")
+	}
+}
+
+var wholeVariable = regexp.MustCompile(`^\(\([^()]+\)\)$`)
 
 func (p *Platform) readPools(v document.Value) {
 	if len(v.List()) == 0 {

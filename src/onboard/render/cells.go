@@ -8,6 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"privnet/document"
+	"privnet/onboard/jobs"
 	"privnet/onboard/manifest"
 	"privnet/onboard/plan"
 	"privnet/onboard/tree"
@@ -45,13 +46,13 @@ func cloneCells(in Input, m manifest.Manifest, base manifest.Group) cellClone {
 		out.ownDomain(m, base.Name, rep, names)
 	}
 
-	jobs := tree.Of(ourCellJobs(in, renames["iptables"]))
+	placed := tree.Of(ourCellJobs(in, renames["iptables"]))
 	for _, job := range clone.Jobs() {
 		if tree.Text(job.Node, "release") != manifest.Release {
-			jobs.Content = append(jobs.Content, job.Node)
+			placed.Content = append(placed.Content, job.Node)
 		}
 	}
-	tree.Set(g, jobs, "jobs")
+	tree.Set(g, placed, "jobs")
 	return out
 }
 
@@ -189,10 +190,13 @@ type dnsDomain struct {
 func ourCellJobs(in Input, iptables string) []job {
 	link := linkFrom{From: in.Plan.Names().Link, Deployment: in.Plan.OwnGatewayDeployment(), IPAddresses: true}
 	out := []job{
-		{Name: "egress-enforcer", Release: manifest.Release, Properties: roleProperties{"cell"}, Consumes: map[string]any{
+		{Name: "egress-enforcer", Release: manifest.Release, Properties: roleProperties{jobs.Cell}, Consumes: map[string]any{
 			"private-network": link, "iptables": from(iptables),
 		}},
-		{Name: "tunnel-prober", Release: manifest.Release, Properties: roleProperties{"cell"}, Consumes: map[string]any{
+		{Name: "tunnel-prober", Release: manifest.Release, Properties: roleProperties{jobs.Cell}, Consumes: map[string]any{
+			"private-network": link,
+		}},
+		{Name: "tunnel-doctor", Release: manifest.Release, Properties: roleProperties{jobs.Cell}, Consumes: map[string]any{
 			"private-network": link,
 		}},
 	}

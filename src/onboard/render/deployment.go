@@ -59,6 +59,6 @@ func GatewayDeployment(in Input, m manifest.Manifest) ([]byte, error) {
 		Stemcells:      []*yaml.Node{stemcell},
 		Update:         update{Canaries: 1, MaxInFlight: 1, CanaryWatchTime: "10000-300000", UpdateWatchTime: "10000-300000"},
 		InstanceGroups: []instanceGroup{group},
-		Variables:      []variableDefinition{pskVariable(in.Plan.Names().PSKVariable)},
+		Variables:      pskVariables(in),
 	}), nil
 }

@@ -1,10 +1,13 @@
 package render
 
 import (
+	"fmt"
 	"net/netip"
 
 	"privnet/connection"
+	"privnet/onboard/jobs"
 	"privnet/onboard/manifest"
+	"privnet/onboard/plan"
 	"privnet/onboard/platform"
 	"privnet/onboard/tree"
 )
@@ -39,7 +42,10 @@ type gatewayProperties struct {
 	Allow           []flow         `yaml:"allow,omitempty"`
 	Inbound         []flow         `yaml:"inbound,omitempty"`
 	Probes          []target       `yaml:"probes,omitempty"`
-	PSK             string         `yaml:"psk_a"`
+	PathMTU         int            `yaml:"path_mtu,omitempty"`
+	PSKA            string         `yaml:"psk_a,omitempty"`
+	PSKB            string         `yaml:"psk_b,omitempty"`
+	ActivePSK       string         `yaml:"active_psk,omitempty"`
 }
 
 type gateway struct {
@@ -81,16 +87,9 @@ func gatewayGroup(in Input, base manifest.Group) instanceGroup {
 		VMType:    in.Platform.GatewayVMType,
 		Stemcell:  tree.Text(base.Node, "stemcell"),
 		Networks:  gatewayNetworks(in),
-		Jobs: []any{
-			job{Name: "ipsec-gateway", Release: manifest.Release, Properties: connectionProperties(in),
-				Provides: map[string]any{"private-network": providedLink{names.Link, in.Plan.OwnGatewayDeployment() != ""}}},
-			job{Name: "egress-enforcer", Release: manifest.Release, Properties: roleProperties{"gateway"}, Consumes: map[string]any{
-				"private-network": linkFrom{From: names.Link, IPAddresses: true}, "iptables": "nil",
-			}},
-			job{Name: "tunnel-prober", Release: manifest.Release, Properties: roleProperties{"gateway"}, Consumes: map[string]any{
-				"private-network": linkFrom{From: names.Link, IPAddresses: true},
-			}},
-		},
+	}
+	for _, j := range ourGatewayJobs(in) {
+		out.Jobs = append(out.Jobs, j)
 	}
 	if bpm, ok := base.Job("bpm"); ok {
 		out.Jobs = append([]any{bpm.Node}, out.Jobs...)
@@ -106,6 +105,21 @@ func gatewayGroup(in Input, base manifest.Group) instanceGroup {
 		out.VMExtensions = []string{names.GatewayExtension}
 	}
 	return out
+}
+
+// ourGatewayJobs are the release's jobs on a gateway.
+func ourGatewayJobs(in Input) []job {
+	names := in.Plan.Names()
+	link := map[string]any{"private-network": linkFrom{From: names.Link, IPAddresses: true}}
+	return []job{
+		{Name: "ipsec-gateway", Release: manifest.Release, Properties: connectionProperties(in),
+			Provides: map[string]any{"private-network": providedLink{names.Link, in.Plan.OwnGatewayDeployment() != ""}}},
+		{Name: "egress-enforcer", Release: manifest.Release, Properties: roleProperties{jobs.Gateway}, Consumes: map[string]any{
+			"private-network": link["private-network"], "iptables": "nil",
+		}},
+		{Name: "tunnel-prober", Release: manifest.Release, Properties: roleProperties{jobs.Gateway}, Consumes: link},
+		{Name: "tunnel-doctor", Release: manifest.Release, Properties: roleProperties{jobs.Gateway}, Consumes: link},
+	}
 }
 
 // gatewayNetworks are the segment and, where BOSH is to give the VM its public address, the network
@@ -135,7 +149,21 @@ func connectionProperties(in Input) gatewayProperties {
 	r, p := in.Request, in.Plan
 	out := gatewayProperties{
 		Org: p.Name, Segment: p.CIDRs(), PrivateNetworks: r.PrivateNetworks, Policy: r.Policy,
-		Allow: flows(r.Allow), Inbound: flows(r.Inbound), PSK: "((" + p.Names().PSKVariable + "))",
+		Allow: flows(r.Allow), Inbound: flows(r.Inbound),
+	}
+	// The generations take turns in the gateway's two places for keys.
+	for _, generation := range generations(r) {
+		if key := "((" + PSKVariable(p, generation) + "))"; generation%2 == 1 {
+			out.PSKA = key
+		} else {
+			out.PSKB = key
+		}
+	}
+	if r.PSK.Generation%2 == 0 {
+		out.ActivePSK = "b"
+	}
+	if r.PathMTU != connection.DefaultPathMTU {
+		out.PathMTU = r.PathMTU
 	}
 	for _, g := range p.Gateways {
 		out.Gateways = append(out.Gateways, gateway{g.Address, g.PublicAddress})
@@ -157,10 +185,37 @@ func connectionProperties(in Input) gatewayProperties {
 	return out
 }
 
+// generations are the keys that count.
+func generations(r connection.Request) []int {
+	if r.PSK.Next {
+		return []int{r.PSK.Generation, r.PSK.Generation + 1}
+	}
+	return []int{r.PSK.Generation}
+}
+
+// PSKVariable is the manifest's variable of a generation of the org's key.
+func PSKVariable(p plan.Plan, generation int) string {
+	name := p.Names().PSKVariable
+	if generation > 1 {
+		name = fmt.Sprintf("%s-%d", name, generation)
+	}
+	return name
+}
+
 func flows(in []connection.Flow) []flow {
 	var out []flow
 	for _, f := range in {
 		out = append(out, flow{Protocol: string(f.Protocol), Ports: f.PortList()})
+	}
+	return out
+}
+
+// GatewayProperties are the properties of the org's job ipsec-gateway as they are rendered, by name; what has
+// its default value is absent.
+func GatewayProperties(in Input) map[string]any {
+	out := map[string]any{}
+	if err := tree.Of(connectionProperties(in)).Decode(&out); err != nil {
+		panic(err) // what was just encoded
 	}
 	return out
 }

@@ -13,6 +13,7 @@ import (
 	"privnet/onboard/manifest"
 	"privnet/onboard/plan"
 	"privnet/onboard/platform"
+	"privnet/onboard/removal"
 	"privnet/onboard/tree"
 )
 
@@ -21,6 +22,8 @@ type Input struct {
 	Request  connection.Request
 	Plan     plan.Plan
 	Platform platform.Platform
+	// Removal is how far the org's removal is; the zero one is that of an org that stays.
+	Removal removal.Removal
 }
 
 // pool is the AZ's pool as the org sees it; empty if the platform has it no more.
@@ -46,9 +49,14 @@ const opsHeading = `# The private network of %ORG%: cells, gateway, variables. W
 #   bosh -d DEPLOYMENT deploy MANIFEST -o THIS-FILE
 `
 
-// Ops is the org's ops-file. The error is document.Problems of the manifest.
+// Ops is the org's ops-file; of an org that is leaving, without what has gone or is to go next. The error is
+// document.Problems of the manifest.
 func Ops(in Input, m manifest.Manifest) ([]byte, error) {
 	names := in.Plan.Names()
+	heading := strings.ReplaceAll(opsHeading, "%ORG%", in.Plan.Name)
+	if in.Removal.Has(removal.Cells) {
+		return tree.Write(heading, []operation{}), nil
+	}
 	base, problems := cellGroup(in, m)
 	for _, name := range []string{names.CellGroup, names.GatewayGroup} {
 		if g, there := m.Group(name); there && g.Org() != names.Link {
@@ -60,22 +68,24 @@ func Ops(in Input, m manifest.Manifest) ([]byte, error) {
 		return nil, err
 	}
 
-	cells := cloneCells(in, m, base)
-	if err := cells.problems.Err(); err != nil {
-		return nil, err
+	if !in.Removal.Has(removal.Apps) {
+		cells := cloneCells(in, m, base)
+		if err := cells.problems.Err(); err != nil {
+			return nil, err
+		}
+		ops = append(ops, replace("/instance_groups/name="+names.CellGroup+"?", cells.group))
+		for _, v := range cells.variables {
+			ops = append(ops, variable(v))
+		}
+		ops = append(ops, isolation(in, m, base)...)
 	}
-	ops = append(ops,
-		replace("/instance_groups/name="+names.CellGroup+"?", cells.group))
 	if in.Plan.OwnGatewayDeployment() == "" {
-		ops = append(ops,
-			replace("/instance_groups/name="+names.GatewayGroup+"?", gatewayGroup(in, base)),
-			variable(tree.Of(pskVariable(names.PSKVariable))))
+		ops = append(ops, replace("/instance_groups/name="+names.GatewayGroup+"?", gatewayGroup(in, base)))
+		for _, v := range pskVariables(in) {
+			ops = append(ops, variable(tree.Of(v)))
+		}
 	}
-	for _, v := range cells.variables {
-		ops = append(ops, variable(v))
-	}
-	ops = append(ops, release(m))
-	return tree.Write(strings.ReplaceAll(opsHeading, "%ORG%", in.Plan.Name), ops), nil
+	return tree.Write(heading, append(ops, release(m))), nil
 }
 
 // cellGroup finds the platform's group of cells in the manifest.
@@ -137,8 +147,14 @@ type variableDefinition struct {
 	Options    map[string]int `yaml:"options"`
 }
 
-// pskVariable is a key of 64 characters. no-overwrite keeps it when the definition changes: a new key
+// pskVariables are keys of 64 characters. no-overwrite keeps a key when the definition changes: a new one
 // would cut the customer off.
-func pskVariable(name string) variableDefinition {
-	return variableDefinition{Name: name, Type: "password", UpdateMode: "no-overwrite", Options: map[string]int{"length": 64}}
+func pskVariables(in Input) []variableDefinition {
+	var out []variableDefinition
+	for _, generation := range generations(in.Request) {
+		out = append(out, variableDefinition{
+			Name: PSKVariable(in.Plan, generation), Type: "password", UpdateMode: "no-overwrite", Options: map[string]int{"length": 64},
+		})
+	}
+	return out
 }
