@@ -2,9 +2,12 @@ package promise
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -26,8 +29,18 @@ const (
 	listening = time.Second
 )
 
-// echoRequest is an ICMP echo request (RFC 792) with its checksum.
-var echoRequest = []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0}
+// noise is the mark of echo requests whose answers nobody waits for.
+const noise = 0
+
+// echoRequest is an ICMP echo request (RFC 792). The mark stands where identifier and sequence number do, and
+// comes back in the reply.
+func echoRequest(mark uint32) []byte {
+	packet := binary.BigEndian.AppendUint32([]byte{8, 0, 0, 0}, mark)
+	sum := 8<<8 + mark>>16 + mark&0xffff
+	sum = sum>>16 + sum&0xffff
+	binary.BigEndian.PutUint16(packet[2:], ^uint16(sum+sum>>16))
+	return packet
+}
 
 // get asks an address for the page of a name, from inside a host, and gives back the quoted text and how
 // long it took.
@@ -137,7 +150,8 @@ func answer(ctx context.Context, from host.Host, network, address string) string
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
 	}
-	if _, err := conn.Write(echoRequest); err != nil {
+	mark := 1 + rand.Uint32N(math.MaxUint32)
+	if _, err := conn.Write(echoRequest(mark)); err != nil {
 		return ""
 	}
 	for {
@@ -148,19 +162,20 @@ func answer(ctx context.Context, from host.Host, network, address string) string
 			return "udp: refused by the address itself"
 		case err != nil:
 			return ""
-		case network == "udp" || isEchoReply(data[:n]):
+		case network == "udp" || isEchoReply(data[:n], mark):
 			return "an answer by " + network
 		}
 	}
 }
 
-// isEchoReply reads what a raw socket gives, which begins with the IPv4 header.
-func isEchoReply(data []byte) bool {
+// isEchoReply reads what a raw socket gives: every ICMP packet of the host, from the IPv4 header on. An answer to
+// another's request, or to one from before, has another mark.
+func isEchoReply(data []byte, mark uint32) bool {
 	if len(data) == 0 {
 		return false
 	}
 	header := int(data[0]&0xf) * 4
-	return len(data) > header && data[header] == 0
+	return len(data) >= header+8 && data[header] == 0 && binary.BigEndian.Uint32(data[header+4:]) == mark
 }
 
 // knocking sends TCP, UDP and ICMP to the door until the context ends, and counts.
@@ -169,7 +184,7 @@ func (w World) knocking(ctx context.Context, d door, sent *atomic.Int64) {
 	for ctx.Err() == nil {
 		for _, try := range []struct{ network, address string }{{"udp", d.to.String()}, {"ip4:icmp", d.to.Addr().String()}} {
 			if conn, err := from.Dial(ctx, try.network, try.address); err == nil {
-				if _, err := conn.Write(echoRequest); err == nil {
+				if _, err := conn.Write(echoRequest(noise)); err == nil {
 					sent.Add(1)
 				}
 				conn.Close()
