@@ -12,7 +12,7 @@ import (
 
 // Charon is a session with a running charon. It is for one goroutine at a time.
 type Charon struct {
-	session *vici.Session
+	session session
 }
 
 // Connect opens a session over the socket that charon serves vici on.
@@ -38,7 +38,7 @@ func (c *Charon) Version(ctx context.Context) (string, error) {
 }
 
 // SAs are all IKE_SAs.
-func (c *Charon) SAs(ctx context.Context) ([]SA, error) { return ListSAs(ctx, c.session) }
+func (c *Charon) SAs(ctx context.Context) ([]SA, error) { return listSAs(ctx, c.session) }
 
 // Plugins are the names of the plugins that charon loaded, without charon itself, which it lists too.
 func (c *Charon) Plugins(ctx context.Context) ([]string, error) {
@@ -58,7 +58,7 @@ func (c *Charon) ReloadSettings(ctx context.Context) error {
 // TerminateAll closes all IKE_SAs and tells the peers, each within the patience. It returns how many there
 // were.
 func (c *Charon) TerminateAll(ctx context.Context, patience time.Duration) (int, error) {
-	sas, err := ListSAs(ctx, c.session)
+	sas, err := listSAs(ctx, c.session)
 	if err != nil {
 		return 0, err
 	}

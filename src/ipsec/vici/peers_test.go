@@ -63,13 +63,14 @@ func (p *peer) addresses(addresses ...string) {
 
 func (p *peer) socket() string { return filepath.Join(p.directory, "charon.vici") }
 
-// start runs charon and gives it the swanctl configuration.
-func (p *peer) start(configuration string) {
+// start runs charon, with more settings if there are any, and gives it the swanctl configuration.
+func (p *peer) start(configuration string, settings ...string) {
 	GinkgoHelper()
 	p.write("strongswan.conf", fmt.Sprintf(`
 charon-systemd {
   load_modular = no
   load = random nonce openssl kdf hmac kernel-libipsec kernel-netlink socket-default vici
+  %[2]s
   plugins { vici { socket = unix://%[1]s/charon.vici } }
   filelog { stderr { path = stderr
     default = 1 } }
@@ -78,7 +79,7 @@ swanctl {
   load = random nonce openssl
   socket = unix://%[1]s/charon.vici
 }
-`, p.directory))
+`, p.directory, strings.Join(settings, "\n")))
 	Expect(os.MkdirAll(filepath.Join(p.directory, "swanctl"), 0o700)).To(Succeed())
 	p.write("swanctl/swanctl.conf", configuration)
 	p.run()
@@ -149,4 +150,26 @@ connections {
 secrets { ike-a { id = %[3]s
  secret = %[6]s } }
 `, version, local, remote, child("first", first), child("second", second), strings.Repeat("spec", 10))
+}
+
+// many are so many connections of the customer, each of which makes an IKE_SA without children, and the one
+// with which the gateway takes them all.
+func many(count int) (gateway, customer string) {
+	const frame = "connections { %s }\nsecrets { ike-all { secret = %s } }\n"
+	const connection = `agency-%d {
+  version = 2
+  unique = never
+  childless = %s
+  proposals = aes256-sha256-ecp256
+  %s
+  local { auth = psk }
+  remote { auth = psk }
+}
+`
+	key := strings.Repeat("spec", 10)
+	var all strings.Builder
+	for i := range count {
+		fmt.Fprintf(&all, connection, i, "force", "remote_addrs = 192.0.2.1")
+	}
+	return fmt.Sprintf(frame, fmt.Sprintf(connection, 0, "allow", ""), key), fmt.Sprintf(frame, all.String(), key)
 }

@@ -129,14 +129,15 @@ func ParseSelector(text string) (Selector, error) {
 	return Selector{Range: netipx.RangeOfPrefix(prefix), Only: only}, nil
 }
 
-// ListSAs asks charon for all its IKE_SAs, in the order of their names. After an error the session is
-// of no further use.
-func ListSAs(ctx context.Context, session *vici.Session) ([]SA, error) {
+// listSAs asks charon for all its IKE_SAs, in the order of their names. After an error the session is of no
+// further use.
+func listSAs(ctx context.Context, s session) ([]SA, error) {
+	messages, err := s.list(ctx, "list-sas", "list-sa", nil)
+	if err != nil {
+		return nil, fmt.Errorf("listing security associations: %w", err)
+	}
 	var out []SA
-	for message, err := range session.CallStreaming(ctx, "list-sas", "list-sa", nil) {
-		if err != nil {
-			return nil, fmt.Errorf("listing security associations: %w", err)
-		}
+	for _, message := range messages {
 		sas, err := readSAs(message)
 		if err != nil {
 			return nil, fmt.Errorf("listing security associations: %w", err)

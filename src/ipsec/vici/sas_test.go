@@ -2,6 +2,7 @@ package vici_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -132,6 +133,26 @@ var _ = Describe("Security associations", func() {
 			Expect(seen.count(vici.IKEUpDown, false)).To(Equal(1))
 		})
 	}
+
+	It("are all listed, also when there are more than govici keeps", func() {
+		const count = 250
+		gateway, customer := network()
+		ours, theirs := many(count)
+		gateway.start(ours, "block_threshold = 1000", "cookie_threshold = 0", "cookie_threshold_ip = 0")
+		customer.start(theirs, "reuse_ikesa = no")
+		seen := watch(gateway.socket(), never)
+		initiate := fmt.Sprintf("for i in {0..%d}; do swanctl --initiate --ike agency-$i; done", count-1)
+		Expect(customer.command("bash", "-ec", initiate).Run()).To(Succeed())
+		Eventually(func() int { return len(seen.now().SAs) }, soon).Should(Equal(count))
+		charon, err := vici.Connect(context.Background(), gateway.socket())
+		Expect(err).NotTo(HaveOccurred())
+		defer charon.Close()
+		for range 10 {
+			sas, err := charon.SAs(context.Background())
+			Expect(err).NotTo(HaveOccurred())
+			Expect(sas).To(HaveLen(count))
+		}
+	})
 
 	It("are followed across a restart of charon", func() {
 		gateway, customer := network()

@@ -3,7 +3,6 @@ package vici
 import (
 	"context"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/strongswan/govici/vici"
@@ -106,10 +105,10 @@ func watchOnce(ctx context.Context, socket string, poll time.Duration, deliver f
 	}
 }
 
-func list(ctx context.Context, session *vici.Session) ([]SA, error) {
+func list(ctx context.Context, s session) ([]SA, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return ListSAs(ctx, session)
+	return listSAs(ctx, s)
 }
 
 // gather takes what arrives together with an event: a closing tunnel reports each of its CHILD_SAs.
@@ -126,29 +125,18 @@ func gather(first Event, more <-chan Event) []Event {
 	}
 }
 
-func open(ctx context.Context, socket string) (*vici.Session, error) {
-	dial := func(_ context.Context, network, address string) (net.Conn, error) {
-		return (&net.Dialer{Timeout: patience}).DialContext(ctx, network, address)
-	}
-	session, err := vici.NewSession(vici.WithSocketPath(socket), vici.WithDialContext(dial))
-	if err != nil {
-		return nil, fmt.Errorf("connecting to charon: %w", err)
-	}
-	return session, nil
-}
-
 // subscribe opens a session for one kind of event alone: govici 0.8 holds a lock while it waits for a
 // subscription to be confirmed, and an event of a kind that is already subscribed would block it for good.
-func subscribe(ctx context.Context, socket string, kind Kind, events chan<- Event, lost chan<- error) (*vici.Session, error) {
-	session, err := open(ctx, socket)
+func subscribe(ctx context.Context, socket string, kind Kind, events chan<- Event, lost chan<- error) (session, error) {
+	opened, err := open(ctx, socket)
 	if err != nil {
-		return nil, err
+		return session{}, err
 	}
 	raw := make(chan vici.Event, eventBuffer)
-	session.NotifyEvents(raw)
-	if err := session.Subscribe(string(kind)); err != nil {
-		session.Close()
-		return nil, fmt.Errorf("subscribing to %s: %w", kind, err)
+	opened.NotifyEvents(raw)
+	if err := opened.Subscribe(string(kind)); err != nil {
+		opened.Close()
+		return session{}, fmt.Errorf("subscribing to %s: %w", kind, err)
 	}
 	go func() {
 		for e := range raw {
@@ -164,7 +152,7 @@ func subscribe(ctx context.Context, socket string, kind Kind, events chan<- Even
 		}
 		lost <- fmt.Errorf("waiting for %s: charon closed the connection", kind)
 	}()
-	return session, nil
+	return opened, nil
 }
 
 func readEvent(e vici.Event) (Event, error) {

@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"strconv"
 
-	govici "github.com/strongswan/govici/vici"
-
 	"privnet/ipsec/vici"
 )
 
@@ -64,12 +62,12 @@ func (s site) tunnelBytes(ctx context.Context) ([]string, error) {
 			socket = s.Hosts[vm.Host].Root() + "/var/vcap/sys/run/ipsec-gateway/charon.vici"
 		}
 	}
-	session, err := govici.NewSession(govici.WithSocketPath(socket))
+	charon, err := vici.Connect(ctx, socket)
 	if err != nil {
 		return nil, fmt.Errorf("asking the gateway: %w", err)
 	}
-	defer session.Close()
-	sas, err := vici.ListSAs(ctx, session)
+	defer charon.Close()
+	sas, err := charon.SAs(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("asking the gateway: %w", err)
 	}
