@@ -1,6 +1,7 @@
 package ipsec
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -23,8 +24,10 @@ type Rendered struct {
 	Files []File
 	// PrivateKeys are those of the gateway's certificates, as PEM.
 	PrivateKeys []Key
-	// Intermediates lead from the gateway's certificates to their CAs, in DER; CRLs likewise.
-	Intermediates, CRLs [][]byte
+	// Intermediates lead from the gateway's certificates to their CAs.
+	Intermediates []*x509.Certificate
+	// CRLs say which of the endpoints' certificates are revoked.
+	CRLs []*x509.RevocationList
 	// Tunnels say which connection of charon belongs to whom.
 	Tunnels []Tunnel
 }
@@ -70,8 +73,8 @@ func (r Rendered) Org(endpoint netip.Addr) string {
 	return ""
 }
 
-// ChildrenSection is the name of the section of a connection that holds its children.
-const ChildrenSection = "children"
+// childrenSection is the name of the section of a connection that holds its children.
+const childrenSection = "children"
 
 const header = "Written by ipsec-gateway from the job's properties; a change made here is lost."
 
@@ -128,12 +131,8 @@ func Render(config Config, paths Paths) (Rendered, error) {
 		if certificates := c.Certificates; certificates != nil {
 			r.Files = append(r.Files, certificates.files()...)
 			r.PrivateKeys = append(r.PrivateKeys, certificates.Key)
-			for _, cert := range certificates.Own[1:] {
-				r.Intermediates = append(r.Intermediates, cert.Raw)
-			}
-			for _, crl := range certificates.CRLs {
-				r.CRLs = append(r.CRLs, crl.Raw)
-			}
+			r.Intermediates = append(r.Intermediates, certificates.Own[1:]...)
+			r.CRLs = append(r.CRLs, certificates.CRLs...)
 		}
 		if config.DataPath == connection.DataPathKernel {
 			r.Connections = append(r.Connections, dropShunts(c))
@@ -204,7 +203,7 @@ func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, ve
 		// Both ends stay where they are, and some devices do not follow MOBIKE's move to port 4500.
 		s.Settings = append(s.Settings, value("mobike", "no"))
 	}
-	s.Sections = append(c.ends(endpoint, paths), Section{Name: ChildrenSection, Sections: children(config, c, version)})
+	s.Sections = append(c.ends(endpoint, paths), Section{Name: childrenSection, Sections: children(config, c, version)})
 	return s
 }
 
@@ -272,7 +271,7 @@ func dropShunts(c Connection) Section {
 		Sections: []Section{
 			{Name: "local", Settings: []Setting{value("auth", "pubkey")}},
 			{Name: "remote", Settings: []Setting{value("auth", "pubkey")}},
-			{Name: ChildrenSection, Sections: []Section{{Name: c.Org + "-drop", Settings: []Setting{
+			{Name: childrenSection, Sections: []Section{{Name: c.Org + "-drop", Settings: []Setting{
 				values("local_ts", texts(c.Segment)...),
 				values("remote_ts", texts(c.PrivateNetworks)...),
 				value("mode", "drop"),
@@ -283,14 +282,28 @@ func dropShunts(c Connection) Section {
 	}
 }
 
+// Children are the sections of a connection's children.
+func (s Section) Children() []Section {
+	for _, sub := range s.Sections {
+		if sub.Name == childrenSection {
+			return sub.Sections
+		}
+	}
+	return nil
+}
+
+// WithoutChildren is what is left of a connection.
+func (s Section) WithoutChildren() Section {
+	s.Sections = slices.DeleteFunc(slices.Clone(s.Sections), func(sub Section) bool { return sub.Name == childrenSection })
+	return s
+}
+
 // Shunts are the names of a connection's children that drop packets.
 func (s Section) Shunts() []string {
 	var out []string
-	for _, sub := range s.Sections {
-		for _, child := range sub.Sections {
-			if slices.ContainsFunc(child.Settings, func(s Setting) bool { return s.Key == "mode" && s.Values[0] == "drop" }) {
-				out = append(out, child.Name)
-			}
+	for _, child := range s.Children() {
+		if slices.ContainsFunc(child.Settings, func(s Setting) bool { return s.Key == "mode" && s.Values[0] == "drop" }) {
+			out = append(out, child.Name)
 		}
 	}
 	return out

@@ -3,6 +3,7 @@ package ipsec
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -86,6 +87,16 @@ func (s Setting) check() error {
 		}
 	}
 	return nil
+}
+
+// Equal says whether two sections mean the same: comments do not count.
+func (s Section) Equal(other Section) bool {
+	return s.Name == other.Name && slices.EqualFunc(s.Settings, other.Settings, Setting.equal) &&
+		slices.EqualFunc(s.Sections, other.Sections, Section.Equal)
+}
+
+func (s Setting) equal(other Setting) bool {
+	return s.Key == other.Key && s.IsList == other.IsList && slices.Equal(s.Values, other.Values)
 }
 
 // Text is the section in the syntax of strongSwan's files. Call Check first.

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -71,7 +72,20 @@ func (a Authority) Issue(until time.Time, names ...string) Pair {
 // Revoke is the CRL with certificates on it.
 func (a Authority) Revoke(pairs ...Pair) string {
 	GinkgoHelper()
-	list := x509.RevocationList{Number: big.NewInt(time.Now().UnixNano()), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(24 * time.Hour)}
+	return a.revoke(nil, pairs...)
+}
+
+// RevokePart is a CRL for a part of what the CA issues, as large CAs publish them: that is in a critical
+// extension (RFC 5280, 5.2.5), which charon does not know.
+func (a Authority) RevokePart() string {
+	GinkgoHelper()
+	return a.revoke([]pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 0x03, 0x81, 0x01, 0xff}}})
+}
+
+func (a Authority) revoke(extensions []pkix.Extension, pairs ...Pair) string {
+	GinkgoHelper()
+	list := x509.RevocationList{Number: big.NewInt(time.Now().UnixNano()), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(24 * time.Hour),
+		ExtraExtensions: extensions}
 	for _, pair := range pairs {
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: pair.Serial, RevocationTime: time.Now().Add(-time.Minute)})
 	}

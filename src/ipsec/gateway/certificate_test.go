@@ -107,6 +107,46 @@ var _ = Describe("Certificates", func() {
 		Expect(customer.Try("--initiate", "--child", "pair-0", "--timeout", "3")).NotTo(Succeed())
 	})
 
+	It("are all or nothing on a reload: what charon took before it refused something is undone", func() {
+		network := NewNetwork(NAT{})
+		gateway, _ := start(network, "2", nil)
+		customer := peer(network, 2, agency.Issue(later, customerName))
+		customer.Swanctl("--initiate", "--child", "pair-0")
+		before, sas, traffic := gateway.Swanctl("--list-conns", "--raw"), spis(gateway.Swanctl("--list-sas")), network.StartStream(GatewaySegment, Services[0])
+		next := platform.Issue(later, GatewayPublic)
+		wanted := Settings{"certificate": next.Certificate, "private_networks": []string{"10.150.0.0/16"}, "endpoint_crl": agency.RevokePart(),
+			"endpoints": []Settings{{"address": Endpoint, "device": "strongswan", "id": customerName}, {"address": "198.51.100.20", "device": "aws", "id": "vpn2.agency-a.example"}}}
+		for key, value := range wanted {
+			gateway.Overrides[key] = value
+		}
+		gateway.Configure(gateway.Overrides, Settings{"private_key": next.PrivateKey})
+		reload := gateway.Do("reload")
+		Expect(reload).To(gexec.Exit(1))
+		Expect(reload.Out.Contents()).To(BeEmpty())
+		Expect(reload.Err).To(gbytes.Say("loading endpoint_crl, the CRL of CN=Agency CA: charon refuses it: .*; charon has again what it had"))
+		Expect(gateway.Swanctl("--list-conns", "--raw")).To(Equal(before))
+		Expect(strings.Count(gateway.Swanctl("--list-certs"), "has private key")).To(Equal(1))
+		Expect(spis(gateway.Swanctl("--list-sas"))).To(Equal(sas))
+		status := gateway.Do("status")
+		Expect(status).To(gexec.Exit(1))
+		Expect(status.Err).To(gbytes.Say("the last reload failed: loading endpoint_crl"))
+
+		By("and taken when it is right, without closing what did not change")
+		gateway.Overrides["endpoint_crl"] = agency.Revoke()
+		delete(gateway.Overrides, "private_networks")
+		gateway.Overrides["certificate"] = own.Certificate
+		gateway.Configure(gateway.Overrides, Settings{"private_key": own.PrivateKey})
+		reload = gateway.Do("reload")
+		Expect(reload).To(gexec.Exit(0))
+		Expect(string(reload.Out.Contents())).To(Equal("added agency-a-198-51-100-20-ikev2\n"))
+		Expect(gateway.Do("status")).To(gexec.Exit(0))
+		Expect(spis(gateway.Swanctl("--list-sas"))).To(Equal(sas))
+		sent, answered := traffic.Stop()
+		Expect(answered).To(Equal(sent))
+		customer.Swanctl("--terminate", "--ike", "platform")
+		customer.Swanctl("--initiate", "--child", "pair-0")
+	})
+
 	It("refuse what cannot work before anything is started", func() {
 		network := Network{Gateway: Namespace("gw")}
 		expired := platform.Issue(time.Now().Add(-time.Minute), GatewayPublic)

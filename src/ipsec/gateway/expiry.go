@@ -31,10 +31,12 @@ func refuseExpired(config ipsec.Config, now time.Time) error {
 // status.
 func (g Gateway) remind(ctx context.Context) {
 	for ; ctx.Err() == nil; pause(ctx, reminder) {
-		config, _, err := g.render()
+		good, err := g.readLastGood()
 		if err != nil {
-			continue // whoever loads it says so
+			g.Log.Error("it is not known what expires", "reason", err.Error())
+			continue
 		}
+		config := good.config
 		for _, c := range config.Connections {
 			for _, w := range c.Waivers {
 				g.Log.Warn("a weak algorithm is offered by waiver", "org", c.Org, "algorithm", w.Algorithm,

@@ -18,7 +18,6 @@ import (
 	"slices"
 	"time"
 
-	"privnet/atomicfile"
 	"privnet/connection"
 	"privnet/ipsec"
 	"privnet/ipsec/charonlog"
@@ -62,6 +61,7 @@ func (p Paths) swanctl() string        { return filepath.Join(p.Data, "swanctl")
 func (p Paths) certificates() string   { return filepath.Join(p.Data, "x509") }
 func (p Paths) loaded() string         { return filepath.Join(p.Run, "loaded.json") }
 func (p Paths) keyChoices() string     { return filepath.Join(p.Data, "keys.json") }
+func (p Paths) lastGood() string       { return filepath.Join(p.Data, "last-good") }
 func (p Paths) lock() string           { return filepath.Join(p.Run, "lock") }
 
 // The times that things may take.
@@ -88,42 +88,6 @@ type Gateway struct {
 	HungAfter time.Duration
 }
 
-// Check reads and renders the configuration and starts nothing. The error names everything that is wrong.
-func (g Gateway) Check() (ipsec.Config, error) {
-	config, _, err := g.render()
-	if err != nil {
-		return config, err
-	}
-	return config, refuseExpired(config, g.Now())
-}
-
-func (g Gateway) render() (ipsec.Config, ipsec.Rendered, error) {
-	var files [2]ipsec.File
-	for i, path := range []string{g.Paths.Config, g.Paths.Key} {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return ipsec.Config{}, ipsec.Rendered{}, fmt.Errorf("reading the job's configuration: %w", err)
-		}
-		files[i] = ipsec.File{Name: path, Data: data}
-	}
-	config, err := ipsec.Read(files[0], files[1])
-	if err != nil {
-		return ipsec.Config{}, ipsec.Rendered{}, err
-	}
-	if config.DataPath == connection.DataPathUserland {
-		if _, err := os.Stat(g.Paths.TUN); err != nil {
-			return ipsec.Config{}, ipsec.Rendered{}, fmt.Errorf("data_path: userland needs the device %s: %w", g.Paths.TUN, err)
-		}
-	}
-	if config.FIPS {
-		if err := g.CheckFIPS(); err != nil {
-			return ipsec.Config{}, ipsec.Rendered{}, err
-		}
-	}
-	rendered, err := ipsec.Render(config, ipsec.Paths{Socket: g.Paths.Socket(), Certificates: g.Paths.certificates()})
-	return config, rendered, err
-}
-
 // Run starts charon, loads the configuration and supervises charon until the context ends; then charon
 // tells its peers and ends. If charon ends by itself, Run returns an error.
 func (g Gateway) Run(ctx context.Context) error {
@@ -137,15 +101,11 @@ func (g Gateway) Run(ctx context.Context) error {
 }
 
 func (g Gateway) run(ctx context.Context) error {
-	config, _, err := g.render()
+	job, err := g.readJob()
 	if err != nil {
 		return err
 	}
-	rendered, _, err := g.renderWithKeys()
-	if err != nil {
-		return err
-	}
-	if err := g.write(rendered); err != nil {
+	if err := g.write(job.rendered); err != nil {
 		return err
 	}
 	// A pid file that outlived its charon names, in a fresh container, some other process.
@@ -154,24 +114,24 @@ func (g Gateway) run(ctx context.Context) error {
 			return fmt.Errorf("removing what an earlier charon left: %w", err)
 		}
 	}
-	if config.DataPath == connection.DataPathKernel {
+	if job.config.DataPath == connection.DataPathKernel {
 		if err := g.FlushSAs(); err != nil {
 			return err
 		}
 	}
-	charon, err := startCharon(g.Paths, charonlog.Relay{Log: g.Log, Tunnels: rendered.Tunnels})
+	charon, err := startCharon(g.Paths, charonlog.Relay{Log: g.Log, Tunnels: job.rendered.Tunnels})
 	if err != nil {
 		return err
 	}
-	err = g.supervise(ctx, charon, rendered)
+	err = g.supervise(ctx, charon, job)
 	return errors.Join(err, charon.stop(stopPatience))
 }
 
-func (g Gateway) supervise(ctx context.Context, charon *process, rendered ipsec.Rendered) error {
+func (g Gateway) supervise(ctx context.Context, charon *process, job configuration) error {
 	loading, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	loaded := make(chan error, 1)
-	go func() { loaded <- g.loadFirst(loading, rendered) }()
+	go func() { loaded <- g.loadFirst(loading, job) }()
 	viewing, stopViewing := context.WithCancel(ctx)
 	defer stopViewing()
 	go func() {
@@ -190,7 +150,7 @@ func (g Gateway) supervise(ctx context.Context, charon *process, rendered ipsec.
 			if err != nil {
 				return err
 			}
-			g.Log.Info("the gateway is ready: charon holds all connections", "connections", len(rendered.Connections))
+			g.Log.Info("the gateway is ready: charon holds all connections", "connections", len(job.rendered.Connections))
 			go g.rotate(viewing)
 			go g.remind(viewing)
 			go func() { hung <- g.watch(viewing) }()
@@ -207,14 +167,14 @@ func (g Gateway) supervise(ctx context.Context, charon *process, rendered ipsec.
 	}
 }
 
-func (g Gateway) loadFirst(ctx context.Context, rendered ipsec.Rendered) error {
+func (g Gateway) loadFirst(ctx context.Context, job configuration) error {
 	charon, err := g.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer charon.Close()
 	return g.locked(func() error {
-		_, err := g.load(ctx, charon, rendered, vici.Loaded{})
+		_, err := g.load(ctx, charon, job, vici.Loaded{})
 		return err
 	})
 }
@@ -237,54 +197,48 @@ func (g Gateway) connect(ctx context.Context) (*vici.Charon, error) {
 	}
 }
 
-// load gives charon what is rendered and remembers it beside the socket, for the next reload.
-func (g Gateway) load(ctx context.Context, charon *vici.Charon, rendered ipsec.Rendered, have vici.Loaded) (vici.Changes, error) {
-	now, changes, err := charon.Load(ctx, rendered, have)
+// load gives charon what the job configures and remembers it, for the next reload and until then.
+func (g Gateway) load(ctx context.Context, charon *vici.Charon, job configuration, have vici.Loaded) (vici.Changes, error) {
+	now, changes, err := charon.Load(ctx, job.rendered, have)
 	if saveErr := saveLoaded(g.Paths.loaded(), now); saveErr != nil {
 		err = errors.Join(err, saveErr)
 	}
 	if err != nil {
 		return changes, err
 	}
-	if err := charon.Verify(ctx, rendered); err != nil {
+	if err := charon.Verify(ctx, job.rendered); err != nil {
 		return changes, err
 	}
-	choices, err := readKeyChoices(g.Paths.keyChoices())
-	if err != nil {
-		return changes, err
-	}
-	choices.apply(rendered.Keys, g.Now())
-	if err := choices.save(g.Paths.keyChoices()); err != nil {
+	if err := errors.Join(g.keep(job), job.choices.save(g.Paths.keyChoices())); err != nil {
 		return changes, err
 	}
 	return changes, g.updateStatus(func(s *Status) {
-		s.Healthy, s.Problem, s.PSKs = true, "", pskStatuses(rendered, choices, g.Now())
+		s.Healthy, s.Problem, s.PSKs = true, "", pskStatuses(job.rendered, job.choices, g.Now())
 	})
 }
 
 // Reload brings the running charon to the job's configuration. What did not change keeps its tunnels. If
-// charon refuses a connection, it keeps the one it has, and the error names what it refused.
+// charon refuses something, it gets back all that it had, and the error names what it refused.
 func (g Gateway) Reload(ctx context.Context) (changes vici.Changes, err error) {
 	err = g.locked(func() error {
 		changes, err = g.reload(ctx)
 		return err
 	})
 	if err != nil {
-		g.fail(fmt.Errorf("the last reload failed, and charon has what it had: %w", err))
+		g.fail(fmt.Errorf("the last reload failed: %w", err))
 	}
 	return changes, err
 }
 
 func (g Gateway) reload(ctx context.Context) (vici.Changes, error) {
-	config, err := g.Check()
+	job, err := g.readJob()
 	if err != nil {
 		return vici.Changes{}, err
 	}
-	rendered, _, err := g.renderWithKeys()
-	if err != nil {
+	if err := refuseExpired(job.config, g.Now()); err != nil {
 		return vici.Changes{}, err
 	}
-	if err := g.writeCertificates(rendered); err != nil {
+	if err := g.writeCertificates(job.rendered); err != nil {
 		return vici.Changes{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
@@ -298,14 +252,14 @@ func (g Gateway) reload(ctx context.Context) (vici.Changes, error) {
 	if err != nil {
 		return vici.Changes{}, err
 	}
-	if !slices.Equal(slices.Sorted(slices.Values(plugins)), slices.Sorted(slices.Values(rendered.Plugins))) {
+	if !slices.Equal(slices.Sorted(slices.Values(plugins)), slices.Sorted(slices.Values(job.rendered.Plugins))) {
 		return vici.Changes{}, errors.New("data_path, fips, and certificates instead of pre-shared keys cannot change under a running charon, which loads its plugins at the start: restart the job")
 	}
 	have, err := readLoaded(g.Paths.loaded())
 	if err != nil {
 		return vici.Changes{}, err
 	}
-	changes, err := g.load(ctx, charon, rendered, have)
+	changes, err := g.load(ctx, charon, job, have)
 	if err != nil {
 		return changes, err
 	}
@@ -313,10 +267,10 @@ func (g Gateway) reload(ctx context.Context) (vici.Changes, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return changes, fmt.Errorf("reading strongswan.conf: %w", err)
 	}
-	if err := errors.Join(g.write(rendered), g.tellExpiries(config)); err != nil {
+	if err := errors.Join(g.write(job.rendered), g.tellExpiries(job.config)); err != nil {
 		return changes, err
 	}
-	if string(before) != rendered.StrongSwanConf() {
+	if string(before) != job.rendered.StrongSwanConf() {
 		return changes, charon.ReloadSettings(ctx)
 	}
 	return changes, nil
@@ -324,12 +278,12 @@ func (g Gateway) reload(ctx context.Context) (vici.Changes, error) {
 
 // Ready waits until charon answers and holds everything that the job configures.
 func (g Gateway) Ready(ctx context.Context) error {
-	_, rendered, err := g.render()
+	job, err := g.readJob()
 	if err != nil {
 		return err
 	}
 	for {
-		err := g.verify(ctx, rendered)
+		err := g.verify(ctx, job.rendered)
 		if err == nil {
 			return nil
 		}
@@ -360,39 +314,4 @@ func (g Gateway) Drain(ctx context.Context) (int, error) {
 	}
 	defer charon.Close()
 	return charon.TerminateAll(ctx, drainPatience)
-}
-
-// secretsFile is beside swanctl.conf, which includes it.
-const secretsFile = "secrets.conf"
-
-func (g Gateway) write(rendered ipsec.Rendered) error {
-	for _, path := range []string{g.Paths.Run, g.Paths.swanctl()} {
-		if err := os.MkdirAll(path, 0o700); err != nil {
-			return fmt.Errorf("making the gateway's directories: %w", err)
-		}
-	}
-	return errors.Join(
-		g.writeCertificates(rendered),
-		g.writeSecrets(rendered),
-		atomicfile.Write(filepath.Join(g.Paths.swanctl(), "swanctl.conf"), []byte(rendered.Swanctl(secretsFile)), 0o640),
-		atomicfile.Write(g.Paths.strongSwanConf(), []byte(rendered.StrongSwanConf()), 0o640),
-	)
-}
-
-// writeCertificates writes what charon reads when a connection is loaded. The files of certificates that
-// are gone stay: what charon has refers to them.
-func (g Gateway) writeCertificates(rendered ipsec.Rendered) error {
-	if err := os.MkdirAll(g.Paths.certificates(), 0o700); err != nil {
-		return fmt.Errorf("making the directory of certificates: %w", err)
-	}
-	for _, file := range rendered.Files {
-		if err := atomicfile.Write(filepath.Join(g.Paths.certificates(), file.Name), file.Data, 0o640); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (g Gateway) writeSecrets(rendered ipsec.Rendered) error {
-	return atomicfile.Write(filepath.Join(g.Paths.swanctl(), secretsFile), []byte(rendered.Secrets()), 0o600)
 }

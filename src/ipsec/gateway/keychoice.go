@@ -67,17 +67,3 @@ func readKeyChoices(path string) (keyChoices, error) {
 	}
 	return choices, nil
 }
-
-// renderWithKeys renders the job's configuration with the keys in use.
-func (g Gateway) renderWithKeys() (ipsec.Rendered, keyChoices, error) {
-	_, rendered, err := g.render()
-	if err != nil {
-		return ipsec.Rendered{}, nil, err
-	}
-	choices, err := readKeyChoices(g.Paths.keyChoices())
-	if err != nil {
-		return ipsec.Rendered{}, nil, err
-	}
-	choices.apply(rendered.Keys, g.Now())
-	return rendered, choices, nil
-}

@@ -72,10 +72,12 @@ func (r rotation) swap(ctx context.Context, sa vici.SA) error {
 		return nil
 	}
 	return r.gateway.locked(func() error {
-		rendered, choices, err := r.gateway.renderWithKeys()
+		// Not the job's files: they may be wrong, or not loaded yet.
+		good, err := r.gateway.readLastGood()
 		if err != nil {
 			return err
 		}
+		rendered, choices := good.rendered, good.choices
 		for i, key := range rendered.Keys {
 			if key.Endpoint != sa.RemoteHost || !key.Keys.Overlap(now) {
 				continue
@@ -101,14 +103,14 @@ func (r rotation) end(ctx context.Context) error {
 		return err
 	}
 	return r.gateway.locked(func() error {
-		rendered, choices, err := r.gateway.renderWithKeys()
+		good, err := r.gateway.readLastGood()
 		if err != nil {
-			return nil // A wrong configuration on disk is the business of whoever loads it.
+			return err
 		}
+		rendered, choices := good.rendered, good.choices
 		for _, key := range rendered.Keys {
 			choice, chosen := before[key.ID]
-			// A property that changed counts when it is loaded.
-			if !chosen || choice.Active != key.Keys.Active || key.Keys.OverlapUntil.IsZero() || key.Keys.Overlap(r.gateway.Now()) {
+			if !chosen || key.Keys.OverlapUntil.IsZero() || key.Keys.Overlap(r.gateway.Now()) {
 				continue
 			}
 			if err := r.gateway.useKeys(ctx, rendered, choices, key); err != nil {

@@ -55,7 +55,8 @@ var _ = Describe("Two pre-shared keys", func() {
 		name := []string{"", "IKEv1", "IKEv2"}[version]
 
 		It("let the customer change first: "+name, func() {
-			network, gateway, session, peer := start(version, Settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "a"})
+			keys := Settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "a"}
+			network, gateway, session, peer := start(version, keys)
 			connect(peer)
 			Expect(pskInUse(gateway)).To(Equal("a"))
 
@@ -64,6 +65,9 @@ var _ = Describe("Two pre-shared keys", func() {
 			Expect(network.Reaches(Services[0])).To(BeTrue())
 			Expect(spis(peer.Swanctl("--list-sas"))).To(Equal(spis(before)))
 
+			By("also while the job's files are wrong, and the last good ones count")
+			gateway.Configure(Settings{"policy": "default"}, Settings{"psk_a": psk, "active_psk": "a"})
+			Expect(gateway.Do("reload")).To(gexec.Exit(1))
 			connect(peer)
 			Expect(network.Reaches(Services[0])).To(BeTrue())
 			Expect(pskInUse(gateway)).To(Equal("b"))
@@ -71,6 +75,7 @@ var _ = Describe("Two pre-shared keys", func() {
 
 			By("and the key that it moved to is the first after a restart")
 			session.Terminate().Wait("10s")
+			gateway.Configure(gateway.Overrides, keys)
 			gateway.Run()
 			Expect(pskInUse(gateway)).To(Equal("b"))
 			Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "3")).To(Succeed())

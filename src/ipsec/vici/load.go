@@ -2,8 +2,6 @@ package vici
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,9 +16,9 @@ import (
 // closePatience is how long a peer may take to confirm that an SA of a changed connection is closed.
 const closePatience = 3 * time.Second
 
-// Loaded says what was given to a charon: for each connection, and each of its children as
-// connection/child, a fingerprint. charon tells the names of what it holds, and not all of its settings.
-type Loaded map[string]string
+// Loaded is what was given to a charon: its connections by name. charon tells the names of what it holds, and
+// not all of its settings.
+type Loaded map[string]ipsec.Section
 
 // Changes are the names of the connections that a Load added, changed and removed.
 type Changes struct {
@@ -32,61 +30,53 @@ func (c Changes) Any() bool { return len(c.Added)+len(c.Changed)+len(c.Removed) 
 
 // Load brings charon's connections and keys to what is wanted. have is what an earlier Load of this charon
 // returned. A connection that is the same is not touched: its SAs live on. The SAs of what changed or is
-// gone are closed, after all of the new was accepted. If charon refuses something, the error names the
-// connection and the key, and no key is changed, nothing closed and nothing removed. What is returned is true
-// also with an error.
+// gone are closed, after all of the new was accepted. If charon refuses something, the error names it, and
+// charon is brought back to what it had. What is returned is true also with an error.
 func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Loaded, Changes, error) {
 	names, err := c.names(ctx, "get-conns", "conns")
 	if err != nil {
 		return have, Changes{}, err
 	}
+	privateKeys, err := c.names(ctx, "get-keys", "keys")
+	if err != nil {
+		return have, Changes{}, err
+	}
 	now := Loaded{}
-	for key, fingerprint := range have {
-		if slices.ContainsFunc(names, func(name string) bool { return key == name || isChildOf(key, name) }) {
-			now[key] = fingerprint
+	for name, section := range have {
+		if slices.Contains(names, name) {
+			now[name] = section
 		}
 	}
-	var changes Changes
-	var closings []func() error
-	for _, section := range want.Connections {
-		next := fingerprints(section)
-		known := slices.Contains(names, section.Name)
-		if known && maps.Equal(next, now.of(section.Name)) {
-			continue
-		}
-		if err := c.loadConnection(ctx, section); err != nil {
-			return now, changes, err
-		}
-		if known {
-			changes.Changed = append(changes.Changed, section.Name)
-			closings = append(closings, c.closings(ctx, section.Name, now.of(section.Name), next)...)
-		} else {
-			changes.Added = append(changes.Added, section.Name)
-		}
-		now.replace(section.Name, next)
+	before := known{maps.Clone(now), names, privateKeys}
+	changes, newPrivateKeys, err := c.take(ctx, want, before)
+	if err != nil {
+		return c.restore(ctx, before, changes, err)
 	}
-	// Keys come after what charon may refuse: until then, the last good ones count.
+	// From here on there is nothing that charon could refuse.
 	for _, key := range want.Keys {
 		if err := c.LoadKey(ctx, key); err != nil {
 			return now, changes, err
 		}
 	}
-	privateKeys, err := c.loadCertificates(ctx, want)
-	if err != nil {
-		return now, changes, err
+	var closings []func() error
+	for _, section := range want.Connections {
+		if slices.Contains(changes.Changed, section.Name) {
+			closings = append(closings, c.closings(ctx, before.connections[section.Name], section)...)
+		}
+		now[section.Name] = section
 	}
 	for _, name := range names {
 		if slices.ContainsFunc(want.Connections, func(s ipsec.Section) bool { return s.Name == name }) {
 			continue
 		}
-		if _, err := c.call(ctx, "unload-conn", map[string]string{"name": name}); err != nil {
+		if err := c.unloadConnection(ctx, name); err != nil {
 			return now, changes, err
 		}
 		changes.Removed = append(changes.Removed, name)
-		now.replace(name, nil)
+		delete(now, name)
 		closings = append(closings, func() error { return c.terminate(ctx, closePatience, "ike", name) })
 	}
-	if err := errors.Join(c.unloadKeys(ctx, want.Keys), c.unloadPrivateKeys(ctx, privateKeys)); err != nil {
+	if err := errors.Join(c.unloadKeys(ctx, want.Keys), c.unloadPrivateKeys(ctx, newPrivateKeys)); err != nil {
 		return now, changes, err
 	}
 	var errs []error
@@ -96,78 +86,95 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 	return now, changes, errors.Join(errs...)
 }
 
+// known is what charon had before a Load: connections by their content, as far as that is known, and all by
+// their names; and its own names for its private keys.
+type known struct {
+	connections        Loaded
+	names, privateKeys []string
+}
+
+// take gives charon all that it may refuse, and says what it took, also with an error. What charon held is
+// held still: nothing is closed, and no pre-shared key changes.
+func (c *Charon) take(ctx context.Context, want ipsec.Rendered, before known) (changes Changes, privateKeys []string, err error) {
+	if privateKeys, err = c.loadPrivateKeys(ctx, want.PrivateKeys); err != nil {
+		return changes, privateKeys, err
+	}
+	for _, section := range want.Connections {
+		held := slices.Contains(before.names, section.Name)
+		if held && section.Equal(before.connections[section.Name]) {
+			continue
+		}
+		if err := c.loadConnection(ctx, section); err != nil {
+			return changes, privateKeys, err
+		}
+		if held {
+			changes.Changed = append(changes.Changed, section.Name)
+		} else {
+			changes.Added = append(changes.Added, section.Name)
+		}
+	}
+	if err := c.verifyShunts(ctx, want); err != nil {
+		return changes, privateKeys, err
+	}
+	return changes, privateKeys, c.loadCertificates(ctx, want)
+}
+
+// restorePatience is how long bringing charon back may take, also when a Load was given no more time.
+const restorePatience = 10 * time.Second
+
+// restore undoes what charon took before it refused something. A certificate or a CRL that it took stays: no
+// connection trusts it because of that, and a CRL can only turn away.
+func (c *Charon) restore(ctx context.Context, before known, taken Changes, refusal error) (Loaded, Changes, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restorePatience)
+	defer cancel()
+	now := maps.Clone(before.connections)
+	var changes Changes
+	var errs []error
+	for _, name := range taken.Changed {
+		section, ok := before.connections[name]
+		err := fmt.Errorf("it is not known what connection %s was: charon keeps the new one", name)
+		if ok {
+			err = c.loadConnection(ctx, section)
+		}
+		if err != nil {
+			delete(now, name)
+			changes.Changed = append(changes.Changed, name)
+			errs = append(errs, err)
+		}
+	}
+	for _, name := range taken.Added {
+		if err := c.unloadConnection(ctx, name); err != nil {
+			changes.Added = append(changes.Added, name)
+			errs = append(errs, err)
+			continue
+		}
+		// Its endpoint may have been quick.
+		errs = append(errs, c.terminate(ctx, closePatience, "ike", name))
+	}
+	errs = append(errs, c.unloadPrivateKeys(ctx, before.privateKeys))
+	if err := errors.Join(errs...); err != nil {
+		return now, changes, fmt.Errorf("%w; and charon could not be brought back to what it had: %w", refusal, err)
+	}
+	return now, changes, fmt.Errorf("%w; charon has again what it had", refusal)
+}
+
 // closings are what ends the SAs that a changed connection no longer describes.
-func (c *Charon) closings(ctx context.Context, name string, before, after Loaded) []func() error {
-	if before[name] != after[name] {
-		return []func() error{func() error { return c.terminate(ctx, closePatience, "ike", name) }}
+func (c *Charon) closings(ctx context.Context, before, after ipsec.Section) []func() error {
+	if !before.WithoutChildren().Equal(after.WithoutChildren()) {
+		return []func() error{func() error { return c.terminate(ctx, closePatience, "ike", after.Name) }}
 	}
 	var out []func() error
-	for key, fingerprint := range before {
-		if key != name && after[key] != fingerprint {
-			child := key[len(name)+1:]
-			out = append(out, func() error { return c.terminate(ctx, closePatience, "ike", name, "child", child) })
+	for _, child := range before.Children() {
+		if !slices.ContainsFunc(after.Children(), child.Equal) {
+			out = append(out, func() error { return c.terminate(ctx, closePatience, "ike", after.Name, "child", child.Name) })
 		}
 	}
 	return out
 }
 
-// Verify says what of the wanted charon does not hold, or nil. It asks for the drop policies themselves:
-// charon takes a shunt that the kernel refuses without a word.
-func (c *Charon) Verify(ctx context.Context, want ipsec.Rendered) error {
-	connections, err := c.names(ctx, "get-conns", "conns")
-	if err != nil {
-		return err
-	}
-	keys, err := c.names(ctx, "get-shared", "keys")
-	if err != nil {
-		return err
-	}
-	shunts, err := c.shunts(ctx)
-	if err != nil {
-		return err
-	}
-	plugins, err := c.Plugins(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, plugin := range want.Plugins {
-		if !slices.Contains(plugins, plugin) {
-			errs = append(errs, fmt.Errorf("charon could not load its plugin %s", plugin))
-		}
-	}
-	for _, section := range want.Connections {
-		if !slices.Contains(connections, section.Name) {
-			errs = append(errs, fmt.Errorf("charon does not hold connection %s", section.Name))
-		}
-		for _, shunt := range section.Shunts() {
-			if !slices.Contains(shunts, section.Name+"/"+shunt) {
-				errs = append(errs, fmt.Errorf("the kernel does not hold the drop policy %s/%s", section.Name, shunt))
-			}
-		}
-	}
-	for _, key := range want.Keys {
-		if !slices.Contains(keys, key.ID) {
-			errs = append(errs, fmt.Errorf("charon does not hold key %s", key.ID))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// shunts are the installed drop policies, as connection/child.
-func (c *Charon) shunts(ctx context.Context) ([]string, error) {
-	request, err := newMessage(map[string]string{"drop": "yes"})
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for reply, err := range c.session.CallStreaming(ctx, "list-policies", "list-policy", request) {
-		if err != nil {
-			return nil, fmt.Errorf("listing drop policies: %w", err)
-		}
-		out = append(out, reply.Keys()...)
-	}
-	return out, nil
+func (c *Charon) unloadConnection(ctx context.Context, name string) error {
+	_, err := c.call(ctx, "unload-conn", map[string]string{"name": name})
+	return err
 }
 
 func (c *Charon) loadConnection(ctx context.Context, section ipsec.Section) error {
@@ -238,50 +245,4 @@ func (c *Charon) unloadKeys(ctx context.Context, want []ipsec.SharedKey) error {
 		}
 	}
 	return nil
-}
-
-// fingerprints of a connection without its children, and of each child.
-func fingerprints(section ipsec.Section) Loaded {
-	out := Loaded{}
-	own := section
-	own.Comments, own.Sections = nil, nil
-	for _, sub := range section.Sections {
-		if sub.Name != ipsec.ChildrenSection {
-			own.Sections = append(own.Sections, sub)
-			continue
-		}
-		for _, child := range sub.Sections {
-			child.Comments = nil
-			out[section.Name+"/"+child.Name] = fingerprint(child)
-		}
-	}
-	out[section.Name] = fingerprint(own)
-	return out
-}
-
-func fingerprint(section ipsec.Section) string {
-	sum := sha256.Sum256([]byte(section.Text()))
-	return hex.EncodeToString(sum[:])
-}
-
-func isChildOf(key, name string) bool {
-	return len(key) > len(name) && key[:len(name)] == name && key[len(name)] == '/'
-}
-
-// of is the part that belongs to one connection.
-func (l Loaded) of(name string) Loaded {
-	out := Loaded{}
-	for key, fingerprint := range l {
-		if key == name || isChildOf(key, name) {
-			out[key] = fingerprint
-		}
-	}
-	return out
-}
-
-func (l Loaded) replace(name string, next Loaded) {
-	for key := range l.of(name) {
-		delete(l, key)
-	}
-	maps.Copy(l, next)
 }

@@ -2,10 +2,12 @@ package vici_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -154,6 +156,22 @@ var _ = Describe("Loading what is rendered", func() {
 		}
 	})
 
+	It("misses none of many drop policies", func(ctx context.Context) {
+		r := startRelease(kernel())
+		var many []ipsec.Connection
+		for i := range 300 {
+			c := agencyB()
+			c.Org = fmt.Sprintf("agency-%d", i)
+			c.PrivateNetworks = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 160 + byte(i/256), byte(i), 0}), 24)}
+			c.Endpoints = []connection.Endpoint{{Address: netip.AddrFrom4([4]byte{198, 18, byte(i / 256), byte(i)}), Device: "aws", ID: fmt.Sprintf("vpn%d.example", i)}}
+			many = append(many, c)
+		}
+		r.load(ctx, kernel(many...), nil)
+		for range 10 {
+			Expect(r.charon.Verify(ctx, r.render(kernel(many...)))).To(Succeed())
+		}
+	})
+
 	It("touches only what changed", func(ctx context.Context) {
 		r := startRelease(kernel())
 		have, changes := r.load(ctx, kernel(agencyA(connection.IKEv2), agencyB()), nil)
@@ -177,18 +195,49 @@ var _ = Describe("Loading what is rendered", func() {
 		)))
 	})
 
-	It("names what charon refuses, and keeps what it holds", func(ctx context.Context) {
+	It("names what charon refuses, and gives it back what it had before: all or nothing", func(ctx context.Context) {
 		r := startRelease(kernel())
 		have, _ := r.load(ctx, kernel(agencyA(connection.IKEv2), agencyB()), nil)
-		broken := r.render(kernel(agencyA(connection.IKEv2)))
-		for i, setting := range broken.Connections[0].Settings {
-			if setting.Key == "proposals" {
-				broken.Connections[0].Settings[i].Values = []string{"rot13"}
+		held := func() []string {
+			return strings.Split(r.swanctl("--list-conns", "--raw")+r.swanctl("--list-pols"), "\n")
+		}
+		before := held()
+
+		// The first changes and is taken, the drop policies change, one is added, and the last is refused.
+		wider, broken := agencyA(connection.IKEv2), agencyB()
+		wider.PrivateNetworks = append(wider.PrivateNetworks, netip.MustParsePrefix("10.170.0.0/16"))
+		added := agencyB()
+		added.Org, added.Endpoints = "agency-c", []connection.Endpoint{{Address: netip.MustParseAddr("198.51.100.30"), Device: "aws", ID: "vpn.agency-c.example"}}
+		refused := r.render(kernel(wider, added, broken))
+		for i, section := range refused.Connections {
+			if section.Name == "agency-b-198-51-100-20-ikev2" {
+				refused.Connections[i] = replaced(section, "proposals", "rot13")
 			}
 		}
-		now, _, err := r.charon.Load(ctx, broken, have)
-		Expect(err).To(MatchError(And(ContainSubstring("agency-a-198-51-100-10-ikev2"), ContainSubstring("proposals"))))
+		now, changes, err := r.charon.Load(ctx, refused, have)
+		Expect(err).To(MatchError(And(ContainSubstring("loading connection agency-b-198-51-100-20-ikev2: charon refuses it"),
+			ContainSubstring("invalid value for: proposals"), HaveSuffix("charon has again what it had"))))
+		Expect(changes.Any()).To(BeFalse())
 		Expect(now).To(Equal(have))
+		Expect(held()).To(ConsistOf(before))
 		Expect(r.charon.Verify(ctx, r.render(kernel(agencyA(connection.IKEv2), agencyB())))).To(Succeed())
+
+		By("also of what it was told by someone else, which it says it cannot undo")
+		_, changes, err = r.charon.Load(ctx, refused, nil)
+		Expect(err).To(MatchError(And(ContainSubstring("could not be brought back"),
+			ContainSubstring("it is not known what connection agency-a-198-51-100-10-ikev2 was: charon keeps the new one"))))
+		Expect(changes.Changed).To(ConsistOf("agency-a-198-51-100-10-ikev2", "agency-a-drop"))
+		Expect(r.swanctl("--list-conns")).NotTo(ContainSubstring("agency-c"))
 	})
 })
+
+// replaced is a section with another value of a setting.
+func replaced(section ipsec.Section, key, value string) ipsec.Section {
+	section.Settings = slices.Clone(section.Settings)
+	for i, setting := range section.Settings {
+		if setting.Key == key {
+			section.Settings[i].Values = []string{value}
+		}
+	}
+	return section
+}
