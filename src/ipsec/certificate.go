@@ -125,7 +125,7 @@ func readPrivateKey(v document.Value, certificates *Certificates) {
 
 // ends are the two ends of a connection: who we are, and whom we take for the endpoint.
 func (c Connection) ends(endpoint connection.Endpoint, paths Paths) []Section {
-	local := Section{Name: "local", Settings: []Setting{value("auth", "psk"), value("id", c.Gateway.PublicAddress.String())}}
+	local := Section{Name: localSection, Settings: []Setting{value("auth", "psk"), value("id", c.Gateway.PublicAddress.String())}}
 	remote := Section{Name: "remote", Settings: []Setting{value("auth", "psk"), value("id", identity(endpoint.ID))}}
 	if c.Certificates == nil {
 		return []Section{local, remote}

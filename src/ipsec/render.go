@@ -73,8 +73,11 @@ func (r Rendered) Org(endpoint netip.Addr) string {
 	return ""
 }
 
-// childrenSection is the name of the section of a connection that holds its children.
-const childrenSection = "children"
+// The names of those sections of a connection that hold who we are, and its children.
+const (
+	localSection    = "local"
+	childrenSection = "children"
+)
 
 const header = "Written by ipsec-gateway from the job's properties; a change made here is lost."
 
@@ -269,7 +272,7 @@ func dropShunts(c Connection) Section {
 			values("proposals", Modern.IKEProposals(connection.IKEv2)...),
 		},
 		Sections: []Section{
-			{Name: "local", Settings: []Setting{value("auth", "pubkey")}},
+			{Name: localSection, Settings: []Setting{value("auth", "pubkey")}},
 			{Name: "remote", Settings: []Setting{value("auth", "pubkey")}},
 			{Name: childrenSection, Sections: []Section{{Name: c.Org + "-drop", Settings: []Setting{
 				values("local_ts", texts(c.Segment)...),
@@ -295,6 +298,17 @@ func (s Section) Children() []Section {
 // WithoutChildren is what is left of a connection.
 func (s Section) WithoutChildren() Section {
 	s.Sections = slices.DeleteFunc(slices.Clone(s.Sections), func(sub Section) bool { return sub.Name == childrenSection })
+	return s
+}
+
+// WithoutOwnCertificate is a connection without the certificate that we show.
+func (s Section) WithoutOwnCertificate() Section {
+	s.Sections = slices.Clone(s.Sections)
+	for i, sub := range s.Sections {
+		if sub.Name == localSection {
+			s.Sections[i].Sections = nil
+		}
+	}
 	return s
 }
 

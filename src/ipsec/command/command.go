@@ -128,14 +128,15 @@ func reload(make maker) *cobra.Command {
 		Short: "Bring the running charon to the configuration on disk, without a restart",
 		Long: `Bring the running charon to the configuration on disk. What did not change keeps its
 tunnels; what changed is closed, so that the endpoint initiates it anew; what is gone is
-removed. If charon refuses something, it keeps what it has, the exit code is 1, and the
-status is unhealthy until a reload or a start succeeds.`,
+removed. A renewed certificate or key of ours closes nothing. If charon refuses something,
+it keeps all that it has, the exit code is 1, and the status is unhealthy until a reload or
+a start succeeds.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			changes, err := make(c.ErrOrStderr()).Reload(c.Context())
 			for _, line := range []struct {
 				what  string
 				names []string
-			}{{"added", changes.Added}, {"changed", changes.Changed}, {"removed", changes.Removed}} {
+			}{{"added", changes.Added}, {"changed", changes.Changed}, {"renewed", changes.Renewed}, {"removed", changes.Removed}} {
 				for _, name := range line.names {
 					fmt.Fprintf(c.OutOrStdout(), "%s %s\n", line.what, name)
 				}

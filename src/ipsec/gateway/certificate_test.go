@@ -1,7 +1,9 @@
 package gateway_test
 
 import (
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,6 +107,52 @@ var _ = Describe("Certificates", func() {
 		Expect(network.Reaches(Services[0])).To(BeTrue())
 		customer.Swanctl("--terminate", "--ike", "platform")
 		Expect(customer.Try("--initiate", "--child", "pair-0", "--timeout", "3")).NotTo(Succeed())
+	})
+
+	DescribeTable("of ours are renewed without closing the tunnel, also when they have ended",
+		func(version int) {
+			network := NewNetwork(NAT{})
+			own = platform.Issue(time.Now().Add(6*time.Second), GatewayPublic)
+			gateway, session := start(network, strconv.Itoa(version), Settings{"private_networks": []string{"10.150.0.0/16"}})
+			customer := peer(network, version, agency.Issue(later, customerName))
+			customer.Swanctl("--initiate", "--child", "pair-0")
+			sas, traffic := spis(gateway.Swanctl("--list-sas")), network.StartStream(GatewaySegment, Services[0])
+
+			By("which the gateway says in time, which refuses a deploy and a reload, and closes nothing")
+			Eventually(func() string { return statusOf(gateway).Problem }, "10s", "100ms").Should(ContainSubstring("org agency-a: the gateway's certificate CN=203.0.113.10 ends on "))
+			Eventually(session.Out).Should(gbytes.Say("something has expired and is still in use"))
+			for _, command := range []string{"check", "reload"} {
+				refused := gateway.Do(command)
+				Expect(refused).To(gexec.Exit(1))
+				Expect(refused.Err).To(gbytes.Say("the gateway's certificate CN=203.0.113.10 ends on .* Regenerate the variable and deploy"))
+			}
+
+			next := platform.Issue(later, GatewayPublic)
+			gateway.Overrides["certificate"] = next.Certificate
+			gateway.Configure(gateway.Overrides, Settings{"private_key": next.PrivateKey})
+			Expect(string(gateway.Do("reload").Out.Contents())).To(Equal(fmt.Sprintf("renewed agency-a-198-51-100-10-ikev%d\n", version)))
+			Expect(gateway.Do("status")).To(gexec.Exit(0))
+			Expect(spis(gateway.Swanctl("--list-sas"))).To(Equal(sas))
+			sent, answered := traffic.Stop()
+			Expect(answered).To(Equal(sent))
+
+			By("and what changes later reaches the tunnel that is older than the certificate")
+			delete(gateway.Overrides, "private_networks")
+			gateway.Configure(gateway.Overrides, Settings{"private_key": next.PrivateKey})
+			Expect(gateway.Do("reload").Out).To(gbytes.Say("changed agency-a-198-51-100-10"))
+			for i, service := range Services {
+				customer.Swanctl("--initiate", "--child", fmt.Sprintf("pair-%d", i))
+				Expect(network.Reaches(service)).To(BeTrue(), "with the new certificate, for the old one has ended")
+			}
+		},
+		Entry("IKEv1", 1), Entry("IKEv2", 2),
+	)
+
+	It("that have ended do not keep a gateway from starting again, which says so", func() {
+		own = platform.Issue(time.Now().Add(-time.Minute), GatewayPublic)
+		gateway, session := start(NewNetwork(NAT{}), "2", nil)
+		Eventually(session.Out).Should(gbytes.Say("something has expired and is still in use; no deploy is accepted"))
+		Eventually(func() bool { return statusOf(gateway).Healthy }).Should(BeFalse())
 	})
 
 	It("are all or nothing on a reload: what charon took before it refused something is undone", func() {

@@ -27,16 +27,17 @@ func refuseExpired(config ipsec.Config, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// remind says at once, and then again and again, what is weak and what has ended, in the log and in the
-// status.
+// remind says at once, then again and again, and when something ends, what is weak and what has ended, in the
+// log and in the status.
 func (g Gateway) remind(ctx context.Context) {
-	for ; ctx.Err() == nil; pause(ctx, reminder) {
+	var config ipsec.Config
+	for ; ctx.Err() == nil; pause(ctx, g.untilReminder(config)) {
 		good, err := g.readLastGood()
 		if err != nil {
 			g.Log.Error("it is not known what expires", "reason", err.Error())
 			continue
 		}
-		config := good.config
+		config = good.config
 		for _, c := range config.Connections {
 			for _, w := range c.Waivers {
 				g.Log.Warn("a weak algorithm is offered by waiver", "org", c.Org, "algorithm", w.Algorithm,
@@ -55,6 +56,17 @@ func (g Gateway) remind(ctx context.Context) {
 			g.Log.Error("the status is not told", "reason", err.Error())
 		}
 	}
+}
+
+// untilReminder is until something ends, at most an hour.
+func (g Gateway) untilReminder(config ipsec.Config) time.Duration {
+	until := reminder
+	for _, e := range config.Expiries() {
+		if left := e.At.Sub(g.Now()); left > 0 {
+			until = min(until, left)
+		}
+	}
+	return until
 }
 
 // tellExpiries puts what is configured into the status: waivers, ends, FIPS, what is offered and the ages of keys.

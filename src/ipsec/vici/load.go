@@ -18,19 +18,31 @@ const closePatience = 3 * time.Second
 
 // Loaded is what was given to a charon: its connections by name. charon tells the names of what it holds, and
 // not all of its settings.
-type Loaded map[string]ipsec.Section
+type Loaded map[string]Held
 
-// Changes are the names of the connections that a Load added, changed and removed.
+// Held is a connection that charon holds.
+type Held struct {
+	Section ipsec.Section
+	// Outlived says that IKE_SAs may be older than the connection. They go by what they were made with, so
+	// that a change of its children does not reach them.
+	Outlived bool
+}
+
+// Changes are the names of the connections that a Load added, changed, gave another certificate of ours, and
+// removed.
 type Changes struct {
-	Added, Changed, Removed []string
+	Added, Changed, Renewed, Removed []string
 }
 
 // Any says whether there was a change.
-func (c Changes) Any() bool { return len(c.Added)+len(c.Changed)+len(c.Removed) > 0 }
+func (c Changes) Any() bool {
+	return len(c.Added)+len(c.Changed)+len(c.Renewed)+len(c.Removed) > 0
+}
 
 // Load brings charon's connections and keys to what is wanted. have is what an earlier Load of this charon
-// returned. A connection that is the same is not touched: its SAs live on. The SAs of what changed or is
-// gone are closed, after all of the new was accepted. If charon refuses something, the error names it, and
+// returned. A connection that is the same is not touched: its SAs live on. So do those of one in which only our
+// certificate is another: it counts at the next authentication. The SAs of what else changed or is gone are
+// closed, after all of the new was accepted. If charon refuses something, the error names it, and
 // charon is brought back to what it had. What is returned is true also with an error.
 func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Loaded, Changes, error) {
 	names, err := c.names(ctx, "get-conns", "conns")
@@ -42,9 +54,9 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 		return have, Changes{}, err
 	}
 	now := Loaded{}
-	for name, section := range have {
+	for name, held := range have {
 		if slices.Contains(names, name) {
-			now[name] = section
+			now[name] = held
 		}
 	}
 	before := known{maps.Clone(now), names, privateKeys}
@@ -60,10 +72,21 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 	}
 	var closings []func() error
 	for _, section := range want.Connections {
-		if slices.Contains(changes.Changed, section.Name) {
-			closings = append(closings, c.closings(ctx, before.connections[section.Name], section)...)
+		held := Held{Section: section, Outlived: before.connections[section.Name].Outlived}
+		switch {
+		case slices.Contains(changes.Renewed, section.Name):
+			held.Outlived = true
+		case slices.Contains(changes.Changed, section.Name):
+			children, all := before.connections[section.Name].outdated(section)
+			if all {
+				closings = append(closings, func() error { return c.terminate(ctx, closePatience, "ike", section.Name) })
+				held.Outlived = false
+			}
+			for _, child := range children {
+				closings = append(closings, func() error { return c.terminate(ctx, closePatience, "ike", section.Name, "child", child) })
+			}
 		}
-		now[section.Name] = section
+		now[section.Name] = held
 	}
 	for _, name := range names {
 		if slices.ContainsFunc(want.Connections, func(s ipsec.Section) bool { return s.Name == name }) {
@@ -100,17 +123,20 @@ func (c *Charon) take(ctx context.Context, want ipsec.Rendered, before known) (c
 		return changes, privateKeys, err
 	}
 	for _, section := range want.Connections {
-		held := slices.Contains(before.names, section.Name)
-		if held && section.Equal(before.connections[section.Name]) {
+		held := before.connections[section.Name].Section
+		if section.Equal(held) {
 			continue
 		}
 		if err := c.loadConnection(ctx, section); err != nil {
 			return changes, privateKeys, err
 		}
-		if held {
-			changes.Changed = append(changes.Changed, section.Name)
-		} else {
+		switch {
+		case !slices.Contains(before.names, section.Name):
 			changes.Added = append(changes.Added, section.Name)
+		case section.WithoutOwnCertificate().Equal(held.WithoutOwnCertificate()):
+			changes.Renewed = append(changes.Renewed, section.Name)
+		default:
+			changes.Changed = append(changes.Changed, section.Name)
 		}
 	}
 	if err := c.verifyShunts(ctx, want); err != nil {
@@ -130,11 +156,12 @@ func (c *Charon) restore(ctx context.Context, before known, taken Changes, refus
 	now := maps.Clone(before.connections)
 	var changes Changes
 	var errs []error
-	for _, name := range taken.Changed {
-		section, ok := before.connections[name]
+	for _, name := range slices.Concat(taken.Changed, taken.Renewed) {
+		held, ok := before.connections[name]
 		err := fmt.Errorf("it is not known what connection %s was: charon keeps the new one", name)
 		if ok {
-			err = c.loadConnection(ctx, section)
+			err = c.loadConnection(ctx, held.Section)
+			now[name] = Held{Section: held.Section, Outlived: true}
 		}
 		if err != nil {
 			delete(now, name)
@@ -158,18 +185,19 @@ func (c *Charon) restore(ctx context.Context, before known, taken Changes, refus
 	return now, changes, fmt.Errorf("%w; charon has again what it had", refusal)
 }
 
-// closings are what ends the SAs that a changed connection no longer describes.
-func (c *Charon) closings(ctx context.Context, before, after ipsec.Section) []func() error {
-	if !before.WithoutChildren().Equal(after.WithoutChildren()) {
-		return []func() error{func() error { return c.terminate(ctx, closePatience, "ike", after.Name) }}
+// outdated says which SAs a connection that becomes another one no longer describes: those of some children,
+// or all.
+func (h Held) outdated(next ipsec.Section) (children []string, all bool) {
+	if !h.Section.WithoutChildren().Equal(next.WithoutChildren()) {
+		return nil, true
 	}
-	var out []func() error
-	for _, child := range before.Children() {
-		if !slices.ContainsFunc(after.Children(), child.Equal) {
-			out = append(out, func() error { return c.terminate(ctx, closePatience, "ike", after.Name, "child", child.Name) })
+	for _, child := range h.Section.Children() {
+		if !slices.ContainsFunc(next.Children(), child.Equal) {
+			children = append(children, child.Name)
 		}
 	}
-	return out
+	// Without a child that is gone there may be one that is new, of which an older IKE_SA would not know.
+	return children, h.Outlived
 }
 
 func (c *Charon) unloadConnection(ctx context.Context, name string) error {

@@ -3,6 +3,7 @@ package vici_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -218,7 +219,7 @@ var _ = Describe("Loading what is rendered", func() {
 		Expect(err).To(MatchError(And(ContainSubstring("loading connection agency-b-198-51-100-20-ikev2: charon refuses it"),
 			ContainSubstring("invalid value for: proposals"), HaveSuffix("charon has again what it had"))))
 		Expect(changes.Any()).To(BeFalse())
-		Expect(now).To(Equal(have))
+		Expect(slices.Collect(maps.Keys(now))).To(ConsistOf(slices.Collect(maps.Keys(have))))
 		Expect(held()).To(ConsistOf(before))
 		Expect(r.charon.Verify(ctx, r.render(kernel(agencyA(connection.IKEv2), agencyB())))).To(Succeed())
 
