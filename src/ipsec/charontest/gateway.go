@@ -56,6 +56,8 @@ type VM struct {
 	Overrides Settings
 	// HungAfter is for the flag of that name, if it is given: a busy machine must not take it for granted.
 	HungAfter string
+	// Env is for its processes, beside the specs' own.
+	Env []string
 }
 
 // NewVM makes a gateway for agency-a with two private networks and one endpoint, but for the overrides, which
@@ -110,7 +112,7 @@ func (v VM) command(name string, flags ...string) *exec.Cmd {
 		arguments = append(arguments, "--hung-after", v.HungAfter)
 	}
 	cmd := Command(v.network.Gateway, arguments...)
-	cmd.Env = append(os.Environ(), asGateway+"=1")
+	cmd.Env = append(append(os.Environ(), asGateway+"=1"), v.Env...)
 	return cmd
 }
 
