@@ -135,6 +135,19 @@ var _ = Describe("Rendering", func() {
 		Expect(setting(conf, "charon", "plugins", "vici", "socket")).To(Equal("unix://" + socket))
 	})
 
+	It("lets few endpoints at their limit of half-open IKE_SAs lock out no other", func() {
+		limit := func(endpoints int) string {
+			return setting(render(good(func(c *ipsec.Config) {
+				for i := 1; i < endpoints; i++ {
+					address := netip.AddrFrom4([4]byte{198, 18, 0, byte(i)})
+					c.Connections[0].Endpoints = append(c.Connections[0].Endpoints, connection.Endpoint{Address: address, ID: address.String()})
+				}
+			})).StrongSwan, "charon", "init_limit_half_open")
+		}
+		Expect(limit(1)).To(Equal("500"))
+		Expect(limit(30)).To(Equal("1200"))
+	})
+
 	It("refuses two orgs whose endpoints have one identity", func() {
 		_, err := ipsec.Render(good(func(c *ipsec.Config) {
 			other := c.Connections[0]

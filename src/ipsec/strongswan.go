@@ -47,10 +47,12 @@ func strongSwan(config Config, viciSocket string) Section {
 			value("retransmit_base", "1.5"),
 			value("retransmit_tries", "5"),
 			// An endpoint with a wrong setting tries again and again. With the default (5 in 30 s) it
-			// would still be locked out when its setting is right. The sum sheds a flood.
-			value("block_threshold", "20"),
+			// would still be locked out when its setting is right. Who forges its address gets no
+			// further with IKEv2, which asks for a cookie after three. Addresses that are not declared
+			// leave nothing half-open.
+			value("block_threshold", strconv.Itoa(halfOpenPerEndpoint)),
 			value("half_open_timeout", "15"),
-			value("init_limit_half_open", "500"),
+			value("init_limit_half_open", strconv.Itoa(halfOpen(config))),
 		},
 		Sections: []Section{
 			// Not stdout: charon would keep lines back until a buffer is full, also with flush_line.
@@ -66,6 +68,19 @@ func strongSwan(config Config, viciSocket string) Section {
 			}...)},
 		},
 	}}}
+}
+
+// halfOpenPerEndpoint is how many IKE_SAs that have not authenticated an address may have.
+const halfOpenPerEndpoint = 20
+
+// halfOpen is how many there may be in all: so many that a few endpoints at their limit do not lock out the
+// others.
+func halfOpen(config Config) int {
+	endpoints := 0
+	for _, c := range config.Connections {
+		endpoints += len(c.Endpoints)
+	}
+	return max(500, 2*halfOpenPerEndpoint*endpoints)
 }
 
 // maxExchanges is two for each pair of the largest connection, and at least strongSwan's default of 3.

@@ -25,17 +25,20 @@ const PSK = "Zq3vT8mKx1LpR6wYb9NcJ4hGd7FsU2aEoI5tXkQyVrMnBzPu"
 // without building a second binary.
 const asGateway = "RUN_AS_IPSEC_GATEWAY"
 
-// Main is for a suite's TestMain: it runs the gateway's command or a ping if a spec asks for it in a
+// Main is for a suite's TestMain: it runs the gateway's command, a ping or a flood if a spec asks for it in a
 // namespace, and the specs otherwise.
 func Main(specs func() int) {
-	switch {
-	case os.Getenv(asPing) != "":
-		if err := ping(os.Args[1:]); err != nil {
+	for variable, program := range map[string]func([]string) error{asPing: ping, asFlood: flood} {
+		if os.Getenv(variable) == "" {
+			continue
+		}
+		if err := program(os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
-	case os.Getenv(asGateway) == "":
+	}
+	if os.Getenv(asGateway) == "" {
 		os.Exit(specs())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
