@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
+	"golang.org/x/sys/unix"
 
 	. "privnet/ipsec/charontest"
 	"privnet/ipsec/vici"
@@ -222,16 +223,26 @@ var _ = Describe("A gateway", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(string(swanctl)).NotTo(ContainSubstring("secret ="))
 		})
-	})
 
-	It("serves a customer that asks for all pairs in one child", func() {
-		network := NewNetwork(NAT{})
-		NewVM(network, nil).Run()
-		peer := StartCustomer(network, customer(2, NAT{}, modernIKE, modernESP))
-		peer.Swanctl("--initiate", "--child", "both")
-		for _, service := range Services {
-			Expect(network.Reaches(service)).To(BeTrue())
-		}
+		It("shows no key in arguments, environment or core dumps, and charon keeps one capability", func() {
+			pids, err := exec.Command("ip", "netns", "pids", network.Gateway).Output()
+			Expect(err).NotTo(HaveOccurred())
+			charons := 0
+			for _, pid := range strings.Fields(string(pids)) {
+				of := func(name string) string {
+					data, err := os.ReadFile("/proc/" + pid + "/" + name)
+					Expect(err).NotTo(HaveOccurred())
+					return string(data)
+				}
+				Expect(of("cmdline") + of("environ")).NotTo(ContainSubstring(psk))
+				Expect(of("limits")).To(MatchRegexp(`Max core file size +0 +0 `), of("cmdline"))
+				if of("comm") == "charon\n" {
+					charons++
+					Expect(of("status")).To(MatchRegexp(`CapEff:\s+%016x\n`, 1<<unix.CAP_NET_ADMIN))
+				}
+			}
+			Expect(charons).To(Equal(1))
+		})
 	})
 
 	DescribeTable("knows a customer by the identity that it declared, whatever its address",
