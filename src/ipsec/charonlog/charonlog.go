@@ -1,5 +1,5 @@
 // Package charonlog turns charon's log, which it writes as JSON, into ours: its own words are kept, and
-// the org and tunnel are added. What charon logs was in part written by whoever sends packets to it.
+// the org, the tunnel and the pair of networks are added. What charon logs was in part written by whoever sends packets to it.
 package charonlog
 
 import (
@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"privnet/ipsec"
@@ -20,6 +22,7 @@ type Relay struct {
 	Log *slog.Logger
 	// Tunnels tell whose line it is.
 	Tunnels []ipsec.Tunnel
+	Now     func() time.Time
 }
 
 // MaxLine is the length in bytes of the longest line of charon's that is kept whole.
@@ -38,10 +41,11 @@ type entry struct {
 // takes stands still.
 func (r Relay) Copy(from io.Reader) {
 	reader := bufio.NewReaderSize(from, MaxLine)
+	var others bucket
 	for {
 		line, isPrefix, err := reader.ReadLine()
 		if len(line) > 0 {
-			r.line(line)
+			r.line(line, &others)
 		}
 		for isPrefix && err == nil {
 			_, isPrefix, err = reader.ReadLine()
@@ -52,7 +56,13 @@ func (r Relay) Copy(from io.Reader) {
 	}
 }
 
-func (r Relay) line(raw []byte) {
+// pair is how charon writes the traffic selectors of a CHILD_SA.
+var pair = func() *regexp.Regexp {
+	const networks = `(?:[0-9.]+/[0-9]+)(?: [0-9.]+/[0-9]+)*`
+	return regexp.MustCompile(networks + " === " + networks)
+}()
+
+func (r Relay) line(raw []byte, others *bucket) {
 	// charon escapes quotes, backslashes and newlines only.
 	raw = bytes.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
@@ -64,12 +74,22 @@ func (r Relay) line(raw []byte) {
 	if err := json.Unmarshal(raw, &line); err != nil || line.Msg == "" {
 		line = entry{Msg: strings.TrimSpace(string(raw))}
 	}
+	if line.Name == "" && !others.take(r.Now()) {
+		return
+	}
+	if line.Name == "" && others.spilled > 0 {
+		r.Log.Warn("charon logged more than is kept: somebody floods it with packets", "lines_left_out", others.spilled)
+		others.spilled = 0
+	}
 	attributes := []any{"source", "charon", "group", line.Group, "charon_level", line.Level}
 	if org := r.org(line.Name); org != "" {
 		attributes = append(attributes, "org", org)
 	}
 	if line.Name != "" {
 		attributes = append(attributes, "tunnel", line.Name)
+		if selectors := pair.FindString(line.Msg); selectors != "" {
+			attributes = append(attributes, "pair", selectors)
+		}
 	}
 	if line.Unique != "" {
 		attributes = append(attributes, "ike_sa", line.Unique)

@@ -119,7 +119,7 @@ func (g Gateway) run(ctx context.Context) error {
 			return err
 		}
 	}
-	charon, err := startCharon(g.Paths, charonlog.Relay{Log: g.Log, Tunnels: job.rendered.Tunnels})
+	charon, err := startCharon(g.Paths, charonlog.Relay{Log: g.Log, Tunnels: job.rendered.Tunnels, Now: g.Now})
 	if err != nil {
 		return err
 	}
