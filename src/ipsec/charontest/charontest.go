@@ -121,10 +121,11 @@ func (n Network) Exec(namespace string, command ...string) string {
 }
 
 // Reaches says whether the gateway reaches a service's address, and its answer the gateway: the kernel
-// there refuses the connection. The route that charon makes selects the source in the segment.
+// there refuses the connection. The route that charon makes selects the source in the segment. A second try, which
+// TCP makes after a second, counts too: the gateway may still be about to install what the customer has.
 func (n Network) Reaches(address string) bool {
 	output, _ := exec.Command("ip", "netns", "exec", n.Gateway,
-		"timeout", "1", "bash", "-c", "</dev/tcp/"+address+"/9").CombinedOutput()
+		"timeout", "2.5", "bash", "-c", "</dev/tcp/"+address+"/9").CombinedOutput()
 	return strings.Contains(string(output), "Connection refused")
 }
 
