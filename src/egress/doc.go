@@ -11,7 +11,10 @@
 //     gone, the packet is refused or dropped; it never takes the default route.
 //   - A private network opens nothing towards the segment but the declared inbound ports; it may answer.
 //   - A gateway forwards between its own segment and its own private networks, inside IPsec, and forwards
-//     nothing else: it is a router for nobody. IKE and ESP are taken from the declared endpoints only.
+//     nothing else: it is a router for nobody. IKE and ESP are taken from the declared endpoints only, other
+//     calls from the segment and the platform's management only (IPv4; by IPv6 only IKE is refused).
+//   - A gateway translates no address of or to a private network, whatever other rules the VM has: such a flow is
+//     dropped. With iptables, its first packet may pass, if it still fits the tunnel.
 //   - From a shared cell nothing enters a segment but the platform's own ports (PlatformPorts).
 //   - Private networks are IPv4 only. IPv6 is not forwarded by a cell or a gateway.
 //   - It fails closed: no stop, crash, upgrade or bad configuration removes a rule. Only Remove does.

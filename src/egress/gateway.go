@@ -2,6 +2,7 @@ package egress
 
 import (
 	"net/netip"
+	"slices"
 
 	"privnet/connection"
 )
@@ -18,9 +19,9 @@ func (p Policy) gatewayRules() []Chain {
 
 	// A packet that comes out of the tunnel and goes back into it would be the private network posing as
 	// the segment.
-	toChain := Chain{Family: IPv4, Name: chainTo, Rules: []Rule{drop(t(GoesOutside)), drop(t(CameInside)), clamp}}
+	toChain := Chain{Family: IPv4, Name: chainTo, Rules: []Rule{drop(translated), drop(t(GoesOutside)), drop(t(CameInside)), clamp}}
 	toChain.Rules = append(toChain.Rules, outgoing(c)...)
-	fromChain := Chain{Family: IPv4, Name: chainFrom, Rules: []Rule{drop(t(CameOutside)), clamp}}
+	fromChain := Chain{Family: IPv4, Name: chainFrom, Rules: []Rule{drop(translated), drop(t(CameOutside)), clamp}}
 	fromChain.Rules = append(fromChain.Rules, incoming(c)...)
 
 	forward := Chain{Family: IPv4, Name: chainForward, Hook: Forward, Rules: []Rule{
@@ -37,10 +38,10 @@ func (p Policy) gatewayRules() []Chain {
 func (p Policy) gatewayOwnRules() []Chain {
 	c, t := p.Connection, tunnel(p.Connection)
 	ownTo := Chain{Family: IPv4, Name: chainOwnTo, Rules: []Rule{
-		drop(t(GoesOutside)), allow(from(c.Segment)), drop(Match{}),
+		drop(translated), drop(t(GoesOutside)), allow(from(c.Segment)), drop(Match{}),
 	}}
 	ownFrom := Chain{Family: IPv4, Name: chainOwnFrom, Rules: []Rule{
-		drop(t(CameOutside)), allow(Match{Flow: FlowReply}), allow(icmpErrors), drop(Match{}),
+		drop(translated), drop(t(CameOutside)), allow(Match{Flow: FlowReply}), allow(icmpErrors), drop(Match{}),
 	}}
 
 	input := Chain{Family: IPv4, Name: chainInput, Hook: Input}
@@ -64,13 +65,50 @@ func (p Policy) gatewayOwnRules() []Chain {
 	for _, m := range tunnelTraffic(toPort) {
 		input.Rules = append(input.Rules, drop(m))
 	}
-	networks, outside := c.PrivateNetworks, t(GoesOutside)
-	outside.Destinations = networks
+	networks := c.PrivateNetworks
 	input.Rules = append(input.Rules, jump(from(networks), chainOwnFrom))
+	input.Rules = append(input.Rules, p.called()...)
 	output.Rules = append(output.Rules, drop(from(networks)), jump(to(networks), chainOwnTo))
-	// Somebody's DNAT in OUTPUT comes after our rules there; only here is the destination final.
-	postrouting.Rules = append(postrouting.Rules, drop(outside))
+	// Somebody's DNAT in OUTPUT comes after our rules there; only here is the destination final, and with nftables
+	// the source.
+	outside, turned, posing := t(GoesOutside), translated, translated
+	outside.Destinations, turned.Destinations, posing.Sources = networks, networks, networks
+	postrouting.Rules = append(postrouting.Rules, drop(turned), drop(posing), drop(outside))
 	return []Chain{ownTo, ownFrom, input, output, postrouting}
+}
+
+// translated is what somebody's address translation has changed: no private network is ever translated here,
+// whatever other rules the VM has.
+var translated = Match{Flow: FlowTranslated}
+
+// local is the VM itself and its metadata service, wherever the platform is.
+var local = prefixes("127.0.0.0/8", "169.254.0.0/16")
+
+// privateSpace is where a platform's management is, if nothing else is said: RFC 1918 and RFC 6598.
+var privateSpace = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+
+func prefixes(texts ...string) (out []netip.Prefix) {
+	for _, text := range texts {
+		out = append(out, netip.MustParsePrefix(text))
+	}
+	return out
+}
+
+// Callers lists who may open a flow to a gateway, beside the endpoints by IKE and ESP and before the private
+// networks, which may not: the VM itself with its metadata service, the segment, the platform's management.
+func (p Policy) Callers() []netip.Prefix {
+	callers := slices.Concat(local, p.Connection.Segment, p.Management)
+	for _, own := range p.Addresses {
+		callers = append(callers, netip.PrefixFrom(own, own.BitLen()))
+	}
+	return callers
+}
+
+// called is what the gateway takes beside the tunnel's traffic. What the VM has asked for may be answered by
+// anybody: BOSH's agent calls and is not called.
+func (p Policy) called() []Rule {
+	dhcp := Match{Protocol: string(connection.UDP), SourcePorts: port(67), Ports: port(68)}
+	return []Rule{allow(from(p.Callers())), allow(Match{Flow: FlowReply}), allow(icmpErrors), allow(dhcp), drop(Match{})}
 }
 
 func gatewayIPv6() []Chain {

@@ -42,6 +42,8 @@ type Policy struct {
 	Connection connection.Connection
 	// Addresses are the VM's own.
 	Addresses []netip.Addr
+	// Management is from where the platform may open flows to a gateway.
+	Management []netip.Prefix
 	// SegmentsPool is the platform's space for segments; for a shared cell only.
 	SegmentsPool []netip.Prefix
 	// Detours are destinations whose routes on this VM have their next hop in the pool, as observed: what a
@@ -50,7 +52,7 @@ type Policy struct {
 }
 
 // Fields are the names of a policy's fields in JSON.
-var Fields = []string{"role", "backend", "iptables_bin_dir", "connection", "addresses", "segments_pool"}
+var Fields = []string{"role", "backend", "iptables_bin_dir", "connection", "addresses", "segments_pool", "management_networks"}
 
 // Read reads a policy. Problems are recorded in the value's document; what is returned beside problems
 // holds the parts that are right, and is fit for Denied only.
@@ -69,6 +71,9 @@ func Read(v document.Value) Policy {
 			p.Addresses = append(p.Addresses, address)
 		}
 	}
+	if p.Management = readPrefixes(v.Get("management_networks")); p.Role == RoleGateway && len(p.Management) == 0 {
+		p.Management = privateSpace
+	}
 	if p.Role == RoleSharedCell {
 		p.readPool(v.Get("segments_pool"))
 	} else {
@@ -77,12 +82,17 @@ func Read(v document.Value) Policy {
 	return p
 }
 
-func (p *Policy) readPool(v document.Value) {
+func readPrefixes(v document.Value) (out []netip.Prefix) {
 	for _, element := range v.List() {
 		if prefix, ok := connection.ReadPrefix(element); ok {
-			p.SegmentsPool = append(p.SegmentsPool, prefix)
+			out = append(out, prefix)
 		}
 	}
+	return out
+}
+
+func (p *Policy) readPool(v document.Value) {
+	p.SegmentsPool = readPrefixes(v)
 	if len(v.List()) == 0 {
 		v.Problem("is missing; give the CIDRs from which the platform takes its segments")
 	}

@@ -87,6 +87,11 @@ const (
 	FlowOriginal Flow = "original"
 	// FlowRelated is a packet about another flow, such as an ICMP error.
 	FlowRelated Flow = "related"
+	// FlowTranslated is a packet of a flow whose source or destination this VM has changed. In iptables the
+	// first packet of a flow whose source it will change is none yet.
+	FlowTranslated Flow = "translated"
+	// FlowStray is a TCP packet of a flow that is not known and that it does not open.
+	FlowStray Flow = "stray"
 )
 
 // Tunnel says how a packet stands to IPsec. With Match.Interface it is a matter of the device: the packet

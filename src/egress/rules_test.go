@@ -101,7 +101,7 @@ var _ = Describe("The rules of a gateway", func() {
 		if change != nil {
 			change(&c)
 		}
-		return egress.Policy{Role: egress.RoleGateway, Connection: c}.Rules()
+		return egress.Policy{Role: egress.RoleGateway, Connection: c, Management: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}}.Rules()
 	}
 	// On either data path: out goes into the tunnel, in came out of it.
 	for _, path := range []connection.DataPath{connection.DataPathKernel, connection.DataPathUserland} {
@@ -120,6 +120,10 @@ var _ = Describe("The rules of a gateway", func() {
 			Entry("IKE from the endpoint, from any port", egress.Input, packet{source: "198.51.100.10", destination: gateway, protocol: "udp", sourcePort: 31337, port: 500}),
 			Entry("ESP from the endpoint", egress.Input, packet{source: "198.51.100.10", destination: gateway, protocol: "esp"}),
 			Entry("the platform", egress.Input, packet{source: "10.0.0.6", destination: gateway, protocol: "tcp", port: 22}),
+			Entry("an answer to the agent from anywhere", egress.Input, packet{source: "203.0.113.66", destination: gateway, protocol: "tcp", sourcePort: 4222, flow: egress.FlowReply}),
+			Entry("a health check from the segment", egress.Input, packet{source: cell, destination: gateway, protocol: "tcp", port: 8853}),
+			Entry("itself", egress.Input, packet{source: "127.0.0.1", destination: "127.0.0.1", protocol: "tcp", port: 2822}),
+			Entry("its lease", egress.Input, packet{source: "203.0.113.66", destination: gateway, protocol: "udp", sourcePort: 67, port: 68}),
 			Entry("DNS of its own", egress.Output, packet{source: gateway, destination: "10.0.0.2", protocol: "udp", port: 53}),
 		)
 
@@ -139,6 +143,11 @@ var _ = Describe("The rules of a gateway", func() {
 			Entry("a packet that was turned to a private network after OUTPUT", egress.Postrouting, packet{source: gateway, destination: second, protocol: "icmp"}),
 			Entry("a call from the private network to the gateway", egress.Input, in(packet{source: service, destination: gateway, protocol: "tcp", port: 22})),
 			Entry("IKE from anybody else", egress.Input, packet{source: "203.0.113.66", destination: gateway, protocol: "udp", port: 4500}),
+			Entry("a call from the internet", egress.Input, packet{source: "203.0.113.66", destination: gateway, protocol: "tcp", port: 22}),
+			Entry("any other call from the endpoint", egress.Input, packet{source: "198.51.100.10", destination: gateway, protocol: "tcp", port: 22}),
+			Entry("what somebody translated on its way to a private network", egress.Forward, out(packet{source: cell, destination: service, protocol: "tcp", port: 443, flow: egress.FlowTranslated})),
+			Entry("the same where its source is final", egress.Postrouting, out(packet{source: gateway, destination: service, protocol: "tcp", port: 443, flow: egress.FlowTranslated})),
+			Entry("an answer that somebody translates", egress.Forward, in(packet{source: service, destination: cell, protocol: "tcp", flow: egress.FlowTranslated})),
 			Entry("ESP from anybody else", egress.Input, packet{source: "203.0.113.66", destination: gateway, protocol: "esp"}),
 		)
 

@@ -62,6 +62,10 @@ func (o *orgCheck) checkOwn(g host, came, leaves space.Dimension) {
 	everywhere := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
 	ike := received.Intersect(tunnelTraffic(space.Source, everywhere, space.Port))
 	o.counter(own, g, receive, ike.Minus(fromEndpoints), "the gateway takes IKE or ESP from somebody else than the endpoints")
+	asked := append(space.Everything().Within(space.Flow, space.One(space.Reply)), icmpErrors()...)
+	dhcp := space.Everything().Within(space.Protocol, space.One(udp)).Within(space.SourcePort, space.One(67)).Within(space.Port, space.One(68))
+	strangers := received.Minus(fromEndpoints).Minus(asked).Minus(dhcp).Minus(space.Everything().Within(space.Source, ranges(g.Callers)...))
+	o.counter(own, g, receive, strangers, "the gateway is called by somebody who is neither the platform nor an endpoint")
 }
 
 // tunnelTraffic is IKE and ESP with a set of peers. port is where our own port is.

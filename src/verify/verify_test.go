@@ -203,7 +203,7 @@ var _ = Describe("The proof", func() {
 				Way:      finding.Packet.Way,
 			}))
 			way := regexp.MustCompile(`[^ ]+ rule \d+`).FindAllString(strings.Join(finding.Packet.Way, "\n"), -1)
-			Expect(strings.Join(way, ", ")).To(ContainSubstring("FORWARD rule 1, privnet-forward rule 1, privnet-to rule 3"))
+			Expect(strings.Join(way, ", ")).To(ContainSubstring("FORWARD rule 1, privnet-forward rule 1, privnet-to rule 4"))
 			Expect(finding.Packet.Way[0]).To(Equal("isolated-diego-cell-org-0001: sent by an app in the segment of org-0001"))
 			Expect(finding.Packet.Way[len(finding.Packet.Way)-1]).To(Equal("vpn-gateway-org-0000/0: charon: protected by all-pairs of org-0000-198-51-100-1-ikev2"))
 		})
@@ -240,6 +240,9 @@ var _ = Describe("The proof", func() {
 			Entry("a gateway takes IKE from anybody", func(d *artefact.Deployment) {
 				remove(&d.Gateways[0].Rules, "privnet-input -p udp -m udp --dport 4500")
 			}, "gateway: vpn-gateway-org-0000/0: the gateway takes IKE or ESP from somebody else"),
+			Entry("a gateway is open to the internet", func(d *artefact.Deployment) {
+				remove(&d.Gateways[0].Rules, "privnet-input -m comment")
+			}, "gateway: vpn-gateway-org-0000/0: the gateway is called by somebody"),
 			Entry("a gateway lets a closed port through", func(d *artefact.Deployment) {
 				replace(&d.Gateways[1].Rules, "privnet-to -p tcp -m tcp --dport 443", "privnet-to -p tcp -m tcp --dport 442:443")
 			}, "flows: vpn-gateway-org-0001/0: the gateway passes a packet to a private network that the connection does not allow"),

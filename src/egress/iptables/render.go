@@ -94,6 +94,10 @@ func matchArgs(m egress.Match) []string {
 		add("--ctstate", "NEW,ESTABLISHED", "--ctdir", "ORIGINAL")
 	case egress.FlowRelated:
 		add("--ctstate", "RELATED")
+	case egress.FlowTranslated:
+		add("--ctstate", "SNAT,DNAT")
+	case egress.FlowStray:
+		add("--ctstate", "NEW,INVALID", "-p", "tcp", "-m", "tcp", "!", "--syn")
 	}
 	if m.OriginalPorts.First > 0 {
 		add("--ctorigdstport", ports(m.OriginalPorts))

@@ -155,7 +155,7 @@ var _ = Describe("The rules in nf_tables", func() {
 			}
 			Expect(table.Apply(p)).To(Succeed())
 			Expect(table.Check(p)).To(BeEmpty())
-			Expect(strings.Count(nft("list table inet privnet"), "set networks-")).To(Equal(1))
+			Expect(strings.Count(nft("list table inet privnet"), "set networks-")).To(Equal(2), "theirs and the callers'")
 			Expect(table.Apply(policy())).To(Succeed())
 			Expect(table.Check(policy())).To(BeEmpty())
 		})

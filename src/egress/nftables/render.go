@@ -20,16 +20,20 @@ import (
 
 // Of linux/netfilter/nf_tables.h and nf_conntrack_common.h, where the libraries lack them.
 const (
-	metaSecpath   = expr.MetaKey(25)
-	rtXFRM        = expr.RtKey(4)
-	ctOriginal    = 0
-	ctReply       = 1
-	optionMSS     = 2
-	tcpFlags      = 13
-	flagSYN       = 0x02
-	flagRST       = 0x04
-	sourceAt      = 12
-	destinationAt = 16
+	metaSecpath = expr.MetaKey(25)
+	rtXFRM      = expr.RtKey(4)
+	ctOriginal  = 0
+	ctReply     = 1
+	optionMSS   = 2
+	tcpFlags    = 13
+	flagFIN     = 0x01
+	flagSYN     = 0x02
+	flagRST     = 0x04
+	flagACK     = 0x10
+	// statusTranslated is IPS_SRC_NAT and IPS_DST_NAT.
+	statusTranslated = 1<<4 | 1<<5
+	sourceAt         = 12
+	destinationAt    = 16
 )
 
 // register is the one that every expression works with.
@@ -189,6 +193,14 @@ func flow(f egress.Flow) []expr.Any {
 		return append(states(expr.CtStateBitNEW|expr.CtStateBitESTABLISHED), direction(ctOriginal)...)
 	case egress.FlowRelated:
 		return states(expr.CtStateBitRELATED)
+	case egress.FlowTranslated:
+		return []expr.Any{&expr.Ct{Key: expr.CtKeySTATUS, Register: register}, masked(native32(statusTranslated)),
+			&expr.Cmp{Op: expr.CmpOpNeq, Register: register, Data: native32(0)}}
+	case egress.FlowStray:
+		return append(states(expr.CtStateBitNEW|expr.CtStateBitINVALID),
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register}, equal([]byte{unix.IPPROTO_TCP}),
+			&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: tcpFlags, Len: 1},
+			masked([]byte{flagSYN | flagACK | flagRST | flagFIN}), &expr.Cmp{Op: expr.CmpOpNeq, Register: register, Data: []byte{flagSYN}})
 	default:
 		return nil
 	}

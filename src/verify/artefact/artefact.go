@@ -57,6 +57,8 @@ type VM struct {
 	// Rules and Rules6 are what iptables-restore and ip6tables-restore take; empty where there is no enforcer.
 	Rules, Rules6 string
 	Routes        []egress.Route
+	// Callers are who may open a flow to a gateway.
+	Callers []netip.Prefix
 	// Swanctl is a gateway's swanctl.conf, without keys.
 	Swanctl string
 	// Config is the jobs' configuration that all this was rendered from, by the file's name.
@@ -268,7 +270,7 @@ func renderRules(name string, g Group, addresses []netip.Addr, properties map[st
 		return vm, err
 	}
 	vm.Rules, vm.Rules6 = iptables.Input(policy, egress.IPv4), iptables.Input(policy, egress.IPv6)
-	vm.Routes = policy.Routes()
+	vm.Routes, vm.Callers = policy.Routes(), policy.Callers()
 	return vm, nil
 }
 

@@ -70,6 +70,9 @@ func enforcerFile(vm string, role egress.Role, addresses []netip.Addr, own *yaml
 	for name, value := range pick(given, "role", "backend", "iptables_bin_dir") {
 		config[name] = value
 	}
+	if networks := given["management_networks"]; networks != nil && role == egress.RoleGateway {
+		config["management_networks"] = networks
+	}
 	if role == egress.RoleSharedCell {
 		config["segments_pool"] = given["segments_pool"]
 	} else {

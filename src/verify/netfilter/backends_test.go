@@ -35,7 +35,7 @@ var _ = Describe("Each backend", func() {
 	// behind the tunnel's device, and one behind neither.
 	policy := func(role egress.Role, path connection.DataPath, allow, inbound []connection.Flow) egress.Policy {
 		return egress.Policy{
-			Role: role, SegmentsPool: prefixes("10.9.1.0/30", "10.9.0.4/30"),
+			Role: role, Management: prefixes("10.8.0.250/32"), SegmentsPool: prefixes("10.9.1.0/30", "10.9.0.4/30"),
 			Connection: connection.Connection{
 				Segment: prefixes("10.8.0.0/30"), PrivateNetworks: prefixes("10.9.0.0/24", "10.9.1.0/24", "10.9.2.0/30"),
 				Gateways:  []connection.Gateway{{Address: netip.MustParseAddr("10.8.0.1")}},

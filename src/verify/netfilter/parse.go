@@ -106,8 +106,8 @@ var protocols = map[string]uint32{"icmp": 1, "tcp": 6, "udp": 17, "esp": 50}
 type options struct {
 	words   []string
 	matches space.Region
-	// flags says that the rule asks for flags of TCP, which are no dimension.
-	flags bool
+	// flags says that the rule asks for flags of TCP, translated for address translation: they are no dimension.
+	flags, translated bool
 }
 
 func parseRule(words []string) (rule, error) {
@@ -145,6 +145,13 @@ func parseRule(words []string) (rule, error) {
 	}
 	if o.flags && r.kind != goOn {
 		return rule{}, fmt.Errorf("--tcp-flags is known with TCPMSS only")
+	}
+	if o.translated {
+		// Every packet is judged as untranslated, so that less is dropped than by the kernel.
+		if r.kind != drop {
+			return rule{}, fmt.Errorf("--ctstate SNAT,DNAT is known with DROP only")
+		}
+		o.matches = nil
 	}
 	r.matches, r.text = o.matches, strings.Join(shown, " ")
 	return r, nil
@@ -211,6 +218,10 @@ func (o *options) match() error {
 	}
 	if option == "--dir" && !negated {
 		return o.ipsec(value)
+	}
+	if option == "--ctstate" && value == "SNAT,DNAT" && !negated {
+		o.translated = true
+		return nil
 	}
 	dimension, ranges, err := values(option, value)
 	if err != nil {
