@@ -106,6 +106,19 @@ func agencyB() ipsec.Connection {
 	return c
 }
 
+// hostile is a connection of endpoints whose identities try to end what they stand in.
+func hostile() ipsec.Connection {
+	c := agencyB()
+	c.Endpoints = nil
+	for i, id := range []string{
+		`a"b`, `a\"b`, `a\`, `a\n`, "a#b", "# a", "a}", "} x {", "a { b = c }", "a = b", "a, b", "include /etc/hosts", `" include /etc/hosts`,
+		"0xdeadbeef", "0sAAAA", "${HOME}", "$(id)", "%any", "%any6", "*", "a:b", ": x", "secrets", "a;b", "a'b", "C=CH, O=x, CN=*", "@#abcd", "keyid:0x00", "{}",
+	} {
+		c.Endpoints = append(c.Endpoints, connection.Endpoint{Address: netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), Device: "other", ID: id})
+	}
+	return c
+}
+
 func kernel(connections ...ipsec.Connection) ipsec.Config {
 	return ipsec.Config{
 		Addresses:   []netip.Addr{netip.MustParseAddr(charontest.GatewaySegment)},
@@ -130,20 +143,23 @@ var _ = Describe("Loading what is rendered", func() {
 		Expect(r.swanctl("--list-algs")).To(ContainSubstring("ML_KEM_1024"))
 	})
 
-	It("means the same as the text that an engineer reads", func(ctx context.Context) {
-		r := startRelease(kernel())
-		config := kernel(agencyA(connection.IKEAuto), agencyB())
-		r.load(ctx, config, nil)
-		loaded := r.swanctl("--list-conns", "--raw")
+	DescribeTable("means the same as the text that an engineer reads, which swanctl reads too",
+		func(ctx context.Context, config ipsec.Config) {
+			r := startRelease(kernel())
+			r.load(ctx, config, nil)
+			loaded := r.swanctl("--list-conns", "--raw")
 
-		other := startRelease(kernel())
-		rendered := other.render(config)
-		other.write("swanctl.conf", rendered.Swanctl("secrets.conf"))
-		other.write("secrets.conf", rendered.Secrets())
-		other.swanctl("--load-all", "--file", other.path("swanctl.conf"))
-		Expect(strings.Split(other.swanctl("--list-conns", "--raw"), "\n")).To(ConsistOf(strings.Split(loaded, "\n")))
-		Expect(other.charon.Verify(ctx, rendered)).To(Succeed())
-	})
+			other := startRelease(kernel())
+			rendered := other.render(config)
+			other.write("swanctl.conf", rendered.Swanctl("secrets.conf"))
+			other.write("secrets.conf", rendered.Secrets())
+			other.swanctl("--load-all", "--file", other.path("swanctl.conf"))
+			Expect(strings.Split(other.swanctl("--list-conns", "--raw"), "\n")).To(ConsistOf(strings.Split(loaded, "\n")))
+			Expect(other.charon.Verify(ctx, rendered)).To(Succeed())
+		},
+		Entry("for two orgs", kernel(agencyA(connection.IKEAuto), agencyB())),
+		Entry("whatever the identities hold", kernel(hostile())),
+	)
 
 	It("drops what no tunnel takes between segment and private networks", func(ctx context.Context) {
 		r := startRelease(kernel())
