@@ -58,14 +58,14 @@ var libreswanShapes = []shape{
 	{version: 2, policy: "modern", ike: "aes_gcm256-sha2_384;dh20", esp: "aes_gcm256;dh20", apart: true},
 }
 
-// libreswanCases have many pairs and one by turns: User-Mode Linux takes its time.
+// libreswanCases have many pairs and one, keys and certificates by turns: User-Mode Linux takes its time.
 func libreswanCases() []TableEntry {
 	var out []TableEntry
 	for _, c := range libreswanShapes {
 		for i, n := range nats {
 			s, selectors := c, []shape{sixPairs, onePair}[i%2]
-			s.segment, s.private = selectors.segment, selectors.private
-			out = append(out, Entry(fmt.Sprintf("IKEv%d, %s, %d×%d pairs, %s", s.version, s.policy, len(s.segment), len(s.private), n.name), s, n.nat))
+			s.segment, s.private, s.certificates = selectors.segment, selectors.private, i/2 == s.version%2
+			out = append(out, Entry(s.title(n.name), s, n.nat))
 		}
 	}
 	return out
@@ -80,8 +80,7 @@ var _ = func() bool {
 		network := NewNetwork(nat)
 		network.Exec(network.Gateway, "ip", "addr", "add", "10.20.1.4/32", "dev", "lo")
 		network.Exec(network.Customer, "ip", "addr", "add", "192.168.200.1/32", "dev", "lo")
-		overrides := Settings{"ike": fmt.Sprint(s.version), "policy": s.policy, "segment": s.segment, "private_networks": s.private, "data_path": "kernel"}
-		gateway := NewVM(network, overrides)
+		gateway := s.gateway(network, "kernel")
 		gateway.Run()
 		peer := startLibreswan(network, s, nat)
 		Expect(ping(network, s.segment[0], s.private[0])).To(BeZero(), "before the customer has initiated")
@@ -104,10 +103,12 @@ var _ = func() bool {
 			func(sa vici.SA) { gateway.Swanctl("--rekey", "--child", sa.Children[0].Name) },
 			func(sa vici.SA) { gateway.Swanctl("--rekey", "--ike", sa.Name) },
 		}
-		if s.version == 2 { // libreswan "cannot force rekey of IKEv1 connection".
+		if s.version == 2 {
 			rekeys = append(rekeys,
 				func(vici.SA) { peer.whack("--rekey-ipsec", "--name", peer.names[0]) },
 				func(vici.SA) { peer.whack("--rekey-ike", "--name", peer.names[0]) })
+		} else { // libreswan "cannot force rekey of IKEv1 connection", but makes another CHILD_SA of a pair.
+			rekeys = append(rekeys, func(vici.SA) { peer.whack("--initiate", "--name", peer.names[0]) })
 		}
 		for _, rekey := range rekeys {
 			before := settled(ctx, gateway, s)
@@ -141,10 +142,14 @@ func startLibreswan(network Network, s shape, nat NAT) libreswan {
 	}
 	var conf strings.Builder
 	fmt.Fprintf(&conf, "config setup\n  ikev1-policy=accept\n")
+	auth, id := "secret", Endpoint
+	if s.certificates {
+		auth, id = "rsasig\n  leftcert=own\n  leftsendcert=always\n  rightrsasigkey=%cert", "@"+endpointName
+	}
 	for name, selectors := range s.children() {
 		l.names = append(l.names, name)
 		fmt.Fprintf(&conf, `conn %s
-  authby=secret
+  authby=%s
   auto=ignore
   ikev2=%s
   left=%s
@@ -157,12 +162,15 @@ func startLibreswan(network Network, s shape, nat NAT) libreswan {
   ike=%s
   esp=%s
   pfs=yes
-`, name, map[int]string{1: "no", 2: "yes"}[s.version], address, next, Endpoint, selectors[0][0], GatewayPublic, GatewayPublic, selectors[1][0], s.ike, s.esp)
+`, name, auth, map[int]string{1: "no", 2: "yes"}[s.version], address, next, id, selectors[0][0], GatewayPublic, GatewayPublic, selectors[1][0], s.ike, s.esp)
 	}
 	slices.Sort(l.names)
 	l.write("ipsec.conf", conf.String())
 	l.write("ipsec.secrets", fmt.Sprintf("%s %s : PSK %q\n", Endpoint, GatewayPublic, PSK))
 	network.Exec(network.Customer, "certutil", "-N", "-d", "sql:"+l.directory, "--empty-password")
+	if s.certificates {
+		l.importCertificates()
+	}
 	Start(exec.Command("ip", "netns", "exec", network.Customer, "/usr/libexec/ipsec/pluto", "--nofork", "--stderrlog",
 		"--config", l.path("ipsec.conf"), "--secretsfile", l.path("ipsec.secrets"), "--nssdir", l.directory, "--rundir", l.directory))
 	Eventually(func() error {
@@ -172,6 +180,20 @@ func startLibreswan(network Network, s shape, nat NAT) libreswan {
 		network.Exec(network.Customer, "/usr/libexec/ipsec/addconn", "--config", l.path("ipsec.conf"), "--ctlsocket", l.path("pluto.ctl"), name)
 	}
 	return l
+}
+
+// importCertificates puts the customer's certificate and the gateway's CA where libreswan looks for them.
+func (l libreswan) importCertificates() {
+	GinkgoHelper()
+	l.write("own.pem", endpointPair.Certificate+endpointPair.PrivateKey)
+	l.write("platform.pem", platform.PEM)
+	for _, command := range []string{
+		"openssl pkcs12 -export -in own.pem -name own -passout pass:spec -out own.p12",
+		"pk12util -i own.p12 -W spec -d sql:.",
+		"certutil -A -n platform -t CT,, -i platform.pem -d sql:.",
+	} {
+		l.network.Exec(l.network.Customer, "bash", "-c", "cd "+l.directory+" && "+command)
+	}
 }
 
 func (l libreswan) path(name string) string { return filepath.Join(l.directory, name) }

@@ -65,13 +65,18 @@ func cases() []TableEntry {
 					s := c
 					s.segment, s.private, s.certificates = selectors.segment, selectors.private, certificates
 					s.apart = s.version == 1 || certificates // so that IKEv2 is seen both ways
-					out = append(out, Entry(fmt.Sprintf("IKEv%d, %s, %d×%d pairs, %s, %s", s.version, s.policy,
-						len(s.segment), len(s.private), map[bool]string{false: "PSK", true: "certificates"}[certificates], n.name), s, n.nat))
+					out = append(out, Entry(s.title(n.name), s, n.nat))
 				}
 			}
 		}
 	}
 	return out
+}
+
+// title names a case.
+func (s shape) title(nat string) string {
+	return fmt.Sprintf("IKEv%d, %s, %d×%d pairs, %s, %s", s.version, s.policy, len(s.segment), len(s.private),
+		map[bool]string{false: "PSK", true: "certificates"}[s.certificates], nat)
 }
 
 // children are the names and selectors of the customer's children.
@@ -89,9 +94,9 @@ func (s shape) children() map[string][2][]string {
 }
 
 // gateway are the properties of the gateway's job.
-func (s shape) gateway(network Network) VM {
+func (s shape) gateway(network Network, dataPath string) VM {
 	GinkgoHelper()
-	overrides := Settings{"ike": strconv.Itoa(s.version), "policy": s.policy, "segment": s.segment, "private_networks": s.private}
+	overrides := Settings{"ike": strconv.Itoa(s.version), "policy": s.policy, "segment": s.segment, "private_networks": s.private, "data_path": dataPath}
 	keys := Settings{"psk_a": PSK, "active_psk": "a"}
 	if s.certificates {
 		keys = Settings{"private_key": gatewayPair.PrivateKey}
@@ -151,7 +156,7 @@ var _ = Describe("The gateway with strongSwan as the customer's peer", func() {
 			network := NewNetwork(nat)
 			network.Exec(network.Gateway, "ip", "addr", "add", "10.20.1.4/32", "dev", "lo")
 			network.Exec(network.Customer, "ip", "addr", "add", "192.168.200.1/32", "dev", "lo")
-			gateway := s.gateway(network)
+			gateway := s.gateway(network, "userland")
 			gateway.Run()
 			peer := s.startCustomer(network, nat)
 			Expect(ping(network, s.segment[0], s.private[0])).To(BeZero(), "before the customer has initiated")

@@ -206,6 +206,10 @@ func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, ve
 		// Both ends stay where they are, and some devices do not follow MOBIKE's move to port 4500.
 		s.Settings = append(s.Settings, value("mobike", "no"))
 	}
+	if c.Certificates != nil {
+		// Some devices do not ask for it, and cannot authenticate us without.
+		s.Settings = append(s.Settings, value("send_cert", "always"))
+	}
 	s.Sections = append(c.ends(endpoint, paths), Section{Name: childrenSection, Sections: children(config, c, version)})
 	return s
 }

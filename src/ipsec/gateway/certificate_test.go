@@ -17,11 +17,13 @@ import (
 
 const customerName = "vpn.agency-a.example"
 
-// byCertificate is a customer's swanctl.conf with certificates instead of keys.
+// byCertificate is a customer's swanctl.conf with certificates instead of keys. It does not ask for the
+// gateway's, as some devices do not.
 func byCertificate(version int) string {
 	configuration := customer(version, NAT{}, compatibleIKE, compatibleESP)
 	configuration = configuration[:strings.Index(configuration, "secrets")]
 	configuration = strings.ReplaceAll(configuration, "auth = psk", "auth = pubkey")
+	configuration = strings.Replace(configuration, "  local_addrs", "  send_certreq = no\n  local_addrs", 1)
 	return strings.Replace(configuration, "id = "+Endpoint, "certs = own.pem\n id = fqdn:"+customerName, 1)
 }
 
