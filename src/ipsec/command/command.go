@@ -67,7 +67,7 @@ func New() *cobra.Command {
 			ServeView: func(ctx context.Context) error { return serveView(ctx, paths.Socket(), viewSocket, viewGroup, logger) },
 		}
 	}
-	root.AddCommand(run(newGateway), check(newGateway), reload(newGateway), ready(newGateway), drain(newGateway), status(newGateway))
+	root.AddCommand(run(newGateway), check(newGateway), reload(newGateway), ready(newGateway), drain(newGateway), status(newGateway), rekey(newGateway))
 	return root
 }
 
@@ -207,6 +207,30 @@ func drain(make maker) *cobra.Command {
 			}
 			fmt.Fprintln(c.OutOrStdout(), 0)
 			return nil
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", 15*time.Second, "how long the endpoints may take")
+	return c
+}
+
+func rekey(make maker) *cobra.Command {
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "rekey",
+		Short: "Negotiate new keys for every pair of networks now, to see that it works",
+		Long: `Negotiate new keys for every pair of networks that is up, as it happens every few hours,
+and print those that have them. With IKEv2 a wrong setting for perfect forward secrecy shows
+only then: run it once when a customer has connected. Exit 1 if the endpoint refuses or does
+not answer; what is up carries on with the keys that it has.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			rekeyed, err := make(c.ErrOrStderr()).Rekey(ctx)
+			for _, pair := range rekeyed {
+				fmt.Fprintf(c.OutOrStdout(), "rekeyed %s\n", pair)
+			}
+			return err
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 15*time.Second, "how long the endpoints may take")

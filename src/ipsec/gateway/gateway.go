@@ -315,3 +315,13 @@ func (g Gateway) Drain(ctx context.Context) (int, error) {
 	defer charon.Close()
 	return charon.TerminateAll(ctx, drainPatience)
 }
+
+// Rekey negotiates new keys with the endpoints now, and returns the tunnels and selectors that have them.
+func (g Gateway) Rekey(ctx context.Context) ([]string, error) {
+	charon, err := vici.Connect(ctx, g.Paths.Socket())
+	if err != nil {
+		return nil, err
+	}
+	defer charon.Close()
+	return charon.Rekey(ctx)
+}
