@@ -24,6 +24,12 @@ func (p Policy) cellRules() []Chain {
 	// Somebody's DNAT in OUTPUT turns a packet to a private network after our rules there; only here is
 	// the destination final.
 	postrouting := Chain{Family: IPv4, Name: chainPostrouting, Hook: Postrouting, Rules: both}
+	if len(p.Withdrawn) > 0 {
+		// What is left of a flow must not go on by another route: it was meant for the tunnel.
+		ended := drop(Match{Destinations: p.Withdrawn, Flow: FlowStray})
+		forward.Rules = append([]Rule{ended}, both...)
+		output.Rules = append(output.Rules, ended)
+	}
 	forward6 := Chain{Family: IPv6, Name: chainForward, Hook: Forward, Rules: []Rule{drop(Match{})}}
 	return []Chain{toChain, fromChain, input, forward, output, postrouting, forward6}
 }

@@ -46,6 +46,8 @@ type Policy struct {
 	Management []netip.Prefix
 	// SegmentsPool is the platform's space for segments; for a shared cell only.
 	SegmentsPool []netip.Prefix
+	// Withdrawn are networks that were once the connection's, and are private no more. For a dedicated cell only.
+	Withdrawn []netip.Prefix
 	// Detours are destinations whose routes on this VM have their next hop in the pool, as observed: what a
 	// container sends there would enter a segment under another address. For a shared cell only.
 	Detours []netip.Prefix

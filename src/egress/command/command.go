@@ -83,7 +83,8 @@ func subcommand(name, short, long string, work func(context.Context) error) *cob
 func (o *options) unit() boot.Unit { return boot.Unit{Root: o.root} }
 
 func (o *options) source() enforcer.Source {
-	return enforcer.Source{Files: o.files, Config: o.config, LastGood: filepath.Join(o.state, "last-good.json")}
+	return enforcer.Source{Files: o.files, Config: o.config, LastGood: filepath.Join(o.state, "last-good.json"),
+		Withdrawn: filepath.Join(o.state, "withdrawn.json")}
 }
 
 func (o *options) rules() enforcer.Rules {

@@ -45,7 +45,7 @@ func (o *options) decommission(confirmed string) error {
 	if err := o.unit().Remove(); err != nil {
 		return err
 	}
-	for _, file := range []string{o.source().LastGood, o.status} {
+	for _, file := range []string{o.source().LastGood, o.source().Withdrawn, o.status} {
 		if err := o.files.RemoveAll(file); err != nil {
 			return fmt.Errorf("removing %s: %w", file, err)
 		}

@@ -1,0 +1,59 @@
+package command_test
+
+import (
+	"net"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var _ = Describe("A network that is withdrawn", func() {
+	for _, backend := range []string{"iptables", "nftables"} {
+		It("ends its flows on the cell, and leaves new ones to whom they may concern: "+backend, func() {
+			t := newTopology()
+			policy := func(network string) map[string]any {
+				policy := config("cell", cellAddress, "", map[string]any{"private_networks": []string{network}})
+				policy["backend"] = backend
+				return policy
+			}
+			t.apply("cell", policy("10.150.0.0/16"))
+			t.apply("gateway", config("gateway", gatewayAddress, "", nil))
+			opened, accepted := make(chan net.Conn, 1), make(chan net.Conn, 1)
+			t.inside("private", func() {
+				listener, err := net.Listen("tcp4", service+":7000")
+				Expect(err).NotTo(HaveOccurred())
+				DeferCleanup(listener.Close)
+				go func() {
+					if connection, err := listener.Accept(); err == nil {
+						accepted <- connection
+					}
+				}()
+			})
+			t.inside("app", func() {
+				connection, err := net.DialTimeout("tcp4", service+":7000", 5*time.Second)
+				Expect(err).NotTo(HaveOccurred())
+				opened <- connection
+			})
+			flow, served := <-opened, <-accepted
+			DeferCleanup(func() { flow.Close(); served.Close() })
+			arrives := func() bool {
+				_, err := flow.Write([]byte("private"))
+				Expect(err).NotTo(HaveOccurred())
+				_ = served.SetReadDeadline(time.Now().Add(time.Second))
+				_, err = served.Read(make([]byte, 16))
+				return err == nil
+			}
+			Expect(arrives()).To(BeTrue())
+
+			t.in("internet", "iptables", "-t", "raw", "-A", "PREROUTING", "-d", "10.150.0.0/16")
+			for range 2 {
+				// Also after the next start, of which this policy is all that the enforcer is told.
+				t.apply("cell", policy("10.160.0.0/16"))
+				Expect(arrives()).To(BeFalse())
+				Expect(t.in("internet", "iptables-save", "-c", "-t", "raw")).To(ContainSubstring("[0:0] -A PREROUTING"), "nothing went astray")
+			}
+			Expect(t.ask("app", service+":8080")).To(Equal("leaked"), "a new flow, to what is private no more")
+		})
+	}
+})
