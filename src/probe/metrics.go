@@ -28,7 +28,7 @@ func newMetrics(status func() Status) *Metrics {
 	m := &Metrics{
 		Registry: prometheus.NewRegistry(),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "privnet_probe_duration_seconds", Help: "How long answers took that came back.",
+			Name: durationName, Help: "How long answers took that came back.",
 			ConstLabels: constant, Buckets: prometheus.ExponentialBuckets(50e-6, 2, 18),
 		}, []string{"pair", "target"}),
 	}
@@ -48,6 +48,9 @@ func (t *targetSeen) labels() []string { return []string{PairName(t.pair), t.nam
 func (t Target) labels() []string {
 	return []string{t.Segment.String() + "=" + t.PrivateNetwork.String(), t.Name}
 }
+
+// durationName is the name of the histogram of answers.
+const durationName = "privnet_probe_duration_seconds"
 
 // collector makes metrics of a status.
 type collector struct {
@@ -95,6 +98,15 @@ var series = []struct{ name, labels, help string }{
 	{"privnet_enforcement_repairs_total", "", "Repairs of the rules."},
 	{"privnet_enforcement_dropped_packets_total", "", "Packets that the rules dropped."},
 	{"privnet_charon_up", "", "1 if charon answers."},
+}
+
+// MetricNames are the names of all metrics that a prober exports.
+func MetricNames() []string {
+	out := []string{durationName}
+	for _, s := range series {
+		out = append(out, s.name)
+	}
+	return out
 }
 
 func newCollector(status func() Status, constant prometheus.Labels) *collector {
