@@ -18,7 +18,7 @@ const (
 	// targets say is judged at once.
 	look = time.Second
 	// together is how long facts that come together are taken in before they are judged.
-	together = 20 * time.Millisecond
+	together = 50 * time.Millisecond
 	// measureEvery is how often a path is measured, and measureAgain how soon after a failure.
 	measureEvery = 5 * time.Minute
 	measureAgain = 15 * time.Second
@@ -185,14 +185,14 @@ func (p *Prober) loop(ctx context.Context, o *observation) {
 	}
 }
 
-// gather takes in what comes together with a fact.
+// gather takes in what comes together with a fact, without waking for each.
 func (p *Prober) gather(o *observation) {
-	deadline := time.After(together)
+	time.Sleep(together)
 	for {
 		select {
 		case fact := <-p.facts:
 			fact(o)
-		case <-deadline:
+		default:
 			return
 		}
 	}

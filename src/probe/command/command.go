@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"time"
 
 	boshlog "github.com/cloudfoundry/bosh-utils/logger"
@@ -96,6 +97,8 @@ func run(ctx context.Context, f files, log *slog.Logger) error {
 		Now: time.Now,
 	}, probe.Memory{Path: f.state}, log)
 
+	// The heap is some megabytes, nearly all of it short-lived: collecting it less often halves what that costs.
+	debug.SetGCPercent(400)
 	ctx, cancel := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	go func() {

@@ -34,7 +34,6 @@ type area struct {
 // protocol or port makes a part, never the whole.
 func Of(p connection.Pair, endpoints []connection.Endpoint, sas []vici.SA) Coverage {
 	var out Coverage
-	var parts []string
 	missing := []area{{connection.Set(p.Segment), connection.Set(p.PrivateNetwork)}}
 	for _, sa := range sas {
 		for _, child := range sa.Children {
@@ -42,9 +41,6 @@ func Of(p connection.Pair, endpoints []connection.Endpoint, sas []vici.SA) Cover
 				continue
 			}
 			out.Children = append(out.Children, child)
-			if text := describeSelectors(child); !slices.Contains(parts, text) {
-				parts = append(parts, text)
-			}
 			missing = subtract(missing, area{addresses(child.LocalTS), addresses(child.RemoteTS)})
 		}
 	}
@@ -55,7 +51,7 @@ func Of(p connection.Pair, endpoints []connection.Endpoint, sas []vici.SA) Cover
 		out.Extent = health.Whole
 	default:
 		out.Extent = health.Part
-		out.Detail = fmt.Sprintf("the tunnel carries only %s of %s === %s", strings.Join(parts, ", "), p.Segment, p.PrivateNetwork)
+		out.Detail = fmt.Sprintf("the tunnel carries only %s of %s === %s", describe(out.Children), p.Segment, p.PrivateNetwork)
 	}
 	return out
 }
@@ -113,6 +109,17 @@ func Touches(p connection.Pair, child vici.Child) bool {
 		return slices.ContainsFunc(selectors, func(s vici.Selector) bool { return s.Range.Overlaps(netipx.RangeOfPrefix(prefix)) })
 	}
 	return overlaps(child.LocalTS, p.Segment) && overlaps(child.RemoteTS, p.PrivateNetwork)
+}
+
+// describe names what the children carry, each once.
+func describe(children []vici.Child) string {
+	var parts []string
+	for _, child := range children {
+		if text := describeSelectors(child); !slices.Contains(parts, text) {
+			parts = append(parts, text)
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func describeSelectors(child vici.Child) string {
