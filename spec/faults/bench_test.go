@@ -36,6 +36,14 @@ type peer struct {
 	id, gatewayID            string
 	key                      string
 	aggressive, encapsulates bool
+	// life is the lifetime of phase 2, as in 60s.
+	life string
+	// certificate is used instead of the key, if it is there.
+	certificate *Pair
+	// byKey says that it uses the key though it has a certificate.
+	byKey bool
+	// copies is how many connections it has for the same gateway.
+	copies int
 	// local and remote are the selectors of each child; with IKEv2 there is one.
 	local, remote []string
 }
@@ -43,7 +51,7 @@ type peer struct {
 func healthyPeer(version int) peer {
 	p := peer{
 		version: version, source: Endpoint, ike: "aes256-sha256-modp2048", esp: "aes256-sha256-modp2048",
-		id: Endpoint, gatewayID: GatewayPublic, key: key,
+		id: Endpoint, gatewayID: GatewayPublic, key: key, life: "66m", copies: 1,
 		local: []string{"10.150.0.0/16", "172.30.8.0/22"}, remote: []string{"10.20.0.0/26", "10.20.0.0/26"},
 	}
 	if version == 2 {
@@ -53,27 +61,41 @@ func healthyPeer(version int) peer {
 }
 
 func (p peer) configuration() string {
-	var children strings.Builder
+	var children, connections strings.Builder
 	for i := range p.local {
-		fmt.Fprintf(&children, "pair-%d {\n local_ts = %s\n remote_ts = %s\n esp_proposals = %s\n }\n", i, p.local[i], p.remote[i], p.esp)
+		fmt.Fprintf(&children, "pair-%d {\n local_ts = %s\n remote_ts = %s\n esp_proposals = %s\n life_time = %s\n }\n", i, p.local[i], p.remote[i], p.esp, p.life)
 	}
 	yes := map[bool]string{true: "yes", false: "no"}
-	return fmt.Sprintf(`connections { platform {
+	auth := "auth = psk"
+	if p.certificate != nil && !p.byKey {
+		auth = "auth = pubkey"
+	}
+	for i := range p.copies {
+		name := "platform"
+		if i > 0 {
+			name = fmt.Sprintf("platform-%d", i)
+		}
+		fmt.Fprintf(&connections, `%s {
   version = %d
   local_addrs = %s
   remote_addrs = %s
   proposals = %s
   aggressive = %s
   encap = %s
-  local { auth = psk
+  rekey_time = %dm
+  local { %s
     id = %s }
-  remote { auth = psk
+  remote { %s
     id = %s }
   children { %s }
-} }
+}
+`, name, p.version, p.source, GatewayPublic, p.ike, yes[p.aggressive], yes[p.encapsulates], 240+i,
+			strings.Replace(auth, "pubkey", "pubkey\n certs = own.pem", 1), p.id, auth, p.gatewayID, children.String())
+	}
+	return fmt.Sprintf(`connections { %s }
 secrets { ike-platform { id = %s
   secret = "%s" } }
-`, p.version, p.source, GatewayPublic, p.ike, yes[p.aggressive], yes[p.encapsulates], p.id, p.gatewayID, children.String(), p.gatewayID, p.key)
+`, connections.String(), p.gatewayID, p.key)
 }
 
 // bench is a gateway VM, the internet, and a customer.
@@ -98,6 +120,10 @@ type settings struct {
 	gateway object
 	// noProbes declares no targets.
 	noProbes bool
+	// byKey says that the gateway knows the key only.
+	byKey bool
+	// distrusted says that the customer does not know the CA of the gateway's certificate.
+	distrusted bool
 }
 
 func newBench(p peer, s settings) *bench {
@@ -115,6 +141,11 @@ func newBench(p peer, s settings) *bench {
 		"gateways":  []object{{"address": GatewaySegment, "public_address": GatewayPublic}},
 		"endpoints": []object{{"address": Endpoint, "device": "strongswan"}}, "data_path": "userland",
 	}
+	secrets := object{"psk_a": key, "active_psk": "a"}
+	var files []File
+	if p.certificate != nil {
+		secrets, files = s.certify(p, connection)
+	}
 	ike := s.ike
 	if ike == "" {
 		ike = strconv.Itoa(p.version)
@@ -124,7 +155,7 @@ func newBench(p peer, s settings) *bench {
 		gateway[name] = value
 	}
 	b.write("gateway.json", gateway)
-	b.write("psk.json", object{"psk_a": key, "active_psk": "a"})
+	b.write("psk.json", secrets)
 	full := object{}
 	for name, value := range connection {
 		full[name] = value
@@ -141,7 +172,8 @@ func newBench(p peer, s settings) *bench {
 		Expect(os.MkdirAll(b.path(name), 0o755)).To(Succeed())
 	}
 	b.start()
-	b.customer = StartCustomer(b.network, b.peer.configuration())
+	b.record()
+	b.customer = StartCustomer(b.network, b.peer.configuration(), files...)
 	b.serve()
 	return b
 }

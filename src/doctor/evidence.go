@@ -78,7 +78,9 @@ type IKE struct {
 	Problem string
 	// Missing is what charon does not hold of its configuration.
 	Missing string
-	SAs     []vici.SA
+	// Certificates says that both sides prove themselves by certificates.
+	Certificates bool
+	SAs          []vici.SA
 	// Before are the SAs before the probes were sent.
 	Before   []vici.SA
 	Contacts map[netip.Addr]signature.Contact

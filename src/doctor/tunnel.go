@@ -24,10 +24,17 @@ var phase1 = []struct {
 	parameters []signature.Parameter
 }{
 	{"IKE packets from the endpoint", []signature.Parameter{signature.SourceAddress, signature.GatewayFirewall, signature.GatewayConnection, signature.AnswersOn500, signature.RequestsOn4500, signature.AnswersOn4500, signature.Retries}},
-	{"phase 1", []signature.Parameter{signature.IKEVersion, signature.IKEEncryption, signature.IKEHash, signature.IKEPRF, signature.IKEGroup, signature.ExchangeMode, signature.Path, signature.OneBox}},
+	{"phase 1", []signature.Parameter{signature.IKEVersion, signature.IKEEncryption, signature.IKEHash, signature.IKEPRF, signature.IKEGroup, signature.ExchangeMode, signature.Path, signature.OneBox, signature.IKELifetime, signature.IdleTimeout}},
 	{"identity", []signature.Parameter{signature.AuthMethod, signature.OwnIdentityType, signature.OwnIdentityValue, signature.PeerIdentity}},
-	{"pre-shared key", []signature.Parameter{signature.PreSharedKey, signature.GatewayKey}},
+	{proof, []signature.Parameter{signature.PreSharedKey, signature.GatewayKey, signature.Certificate, signature.Clock, signature.CertificateCA, signature.CertificateName, signature.Revoked, signature.GatewayTrust}},
 }
+
+// proof is the check of what the endpoint proves its identity with, which has another name where that is a
+// certificate.
+const (
+	proof            = "pre-shared key"
+	certificateProof = "certificate"
+)
 
 // lostAnyway are the parameters that keep a tunnel from working though the gateway thinks that it stands.
 var lostAnyway = []signature.Parameter{signature.AnswersOn4500, signature.GatewayFirewall}
@@ -55,34 +62,38 @@ func (x *examination) ike() {
 		var mine []signature.Finding
 		for _, f := range findings {
 			// A tunnel that stands has overcome whatever was wrong before it.
-			if slices.Contains(group.parameters, f.Parameter) && (!up || f.Warning || slices.Contains(lostAnyway, f.Parameter)) {
+			if slices.Contains(group.parameters, f.Parameter) && (!up || f.Warning || f.Renewal || slices.Contains(lostAnyway, f.Parameter)) {
 				mine = append(mine, f)
 			}
 		}
-		x.phase1(group.name, mine, up)
+		name := group.name
+		if name == proof && x.IKE.Certificates {
+			name = certificateProof
+		}
+		x.phase1(name, mine, up)
 	}
 	for _, f := range findings {
 		// The endpoint closes each phase 1 in turn; between two, one may stand.
-		if f.Parameter == signature.PeerIdentity && up {
+		if up && (f.Parameter == signature.PeerIdentity || f.Parameter == signature.GatewayTrust) {
 			x.found(f)
 		}
 	}
 }
 
 func (x *examination) phase1(name string, findings []signature.Finding, up bool) {
-	real := slices.ContainsFunc(findings, func(f signature.Finding) bool { return !f.Warning })
+	first := slices.IndexFunc(findings, func(f signature.Finding) bool { return !f.Warning })
 	switch {
 	case x.blocked:
 		x.check(name, "", NotReached, "")
 		return
-	case real:
-		x.check(name, "", Failed, describe(findings[0]))
-		x.blocked = true
+	case first >= 0:
+		x.check(name, "", Failed, describe(findings[first]))
+		x.blocked = !up || !findings[first].Renewal
 	case up:
 		x.check(name, "", OK, x.established(name))
 	case name == phase1[0].name:
 		x.packets()
-	case name == phase1[len(phase1)-1].name:
+	case name == proof, name == certificateProof:
 		// The last of phase 1: nothing wrong was found, and it is not up.
 		x.check(name, "", Unknown, "phase 1 is not complete, and charon's log does not tell why")
 		x.blocked = true
@@ -169,6 +180,9 @@ func (x *examination) found(f signature.Finding) {
 	if f.Count > 1 {
 		what += fmt.Sprintf(" (%d times)", f.Count)
 	}
+	if f.Renewal {
+		what += "; a tunnel that still stands ends when its lifetime does"
+	}
 	device := ""
 	for _, e := range x.Connection.Endpoints {
 		if e.Address == f.Endpoint && f.Side != signature.Platform {
@@ -181,48 +195,63 @@ func (x *examination) found(f signature.Finding) {
 	})
 }
 
+// recent is how long a refused wish of an endpoint counts whose tunnel stands. Devices repeat it with the
+// traffic.
+const recent = time.Hour
+
 // pairs are the checks of phase 2, one for each selector pair.
 func (x *examination) pairs() {
 	var findings []signature.Finding
 	for _, f := range x.IKE.Findings {
-		if x.isPhase2(f) {
+		if x.isPhase2(f) && !f.Warning {
 			findings = append(findings, f)
 		}
 	}
+	missing := x.blocked
 	for _, pair := range x.Connection.Pairs() {
-		name := fmt.Sprintf("%s = %s", pair.Segment, pair.PrivateNetwork)
-		if x.blocked {
-			x.check("phase 2", name, NotReached, "")
-			continue
-		}
-		c := coverage.Of(pair, x.Connection.Endpoints, x.IKE.SAs)
+		missing = !x.pair(pair, findings) || missing
+	}
+	for _, f := range x.IKE.Findings {
 		switch {
-		case c.Extent == health.Whole:
-			x.check("phase 2", name, OK, c.Children[0].Algorithms.String())
-			continue
-		case c.Extent == health.Part:
-			x.check("phase 2", name, Failed, c.Detail)
-			x.narrow(c.Children)
-			continue
+		case !x.isPhase2(f) || x.blocked:
+		case f.Warning, f.Parameter == signature.ESPGroup:
+			// A tunnel that stands will end at its next rekeying if the group is wrong.
+			x.found(f)
+		case !missing && x.Now.Sub(f.Time) < recent:
+			f.Meaning += "; what was agreed stands"
+			f.Warning = true
+			x.found(f)
 		}
-		x.check("phase 2", name, Failed, c.Detail)
-		if len(findings) > 0 {
-			for _, f := range findings {
-				x.found(f)
-			}
-			continue
+	}
+}
+
+// pair judges one, and says whether its tunnel stands whole.
+func (x *examination) pair(pair connection.Pair, findings []signature.Finding) bool {
+	name := fmt.Sprintf("%s = %s", pair.Segment, pair.PrivateNetwork)
+	if x.blocked {
+		x.check("phase 2", name, NotReached, "")
+		return false
+	}
+	c := coverage.Of(pair, x.Connection.Endpoints, x.IKE.SAs)
+	if c.Extent == health.Whole {
+		x.check("phase 2", name, OK, c.Children[0].Algorithms.String())
+		return true
+	}
+	x.check("phase 2", name, Failed, c.Detail)
+	switch {
+	case c.Extent == health.Part:
+		x.narrow(c.Children)
+	case len(findings) > 0:
+		for _, f := range findings {
+			x.found(f)
 		}
+	default:
 		x.problem(Problem{
 			Parameter: PairMissing, Side: signature.Customer, Got: "no tunnel for it", Want: signature.Offered(pair),
 			What: "phase 1 is up, and the endpoint has asked for no tunnel for this pair of networks",
 		})
 	}
-	for _, f := range findings {
-		// The tunnel that stands will end at its next rekeying.
-		if f.Parameter == signature.ESPGroup && !x.blocked {
-			x.found(f)
-		}
-	}
+	return false
 }
 
 func (x *examination) isPhase2(f signature.Finding) bool {

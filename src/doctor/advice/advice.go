@@ -21,10 +21,18 @@ const (
 	networks
 	// initiate is what makes the device open the tunnel, and shows that it tries.
 	initiate
-	// ways is routes and rules behind and before the device.
+	// path is what stands before the device, and its NAT traversal.
+	path
+	// ways is routes and rules behind the device.
 	ways
 	// mtu is the size of packets.
 	mtu
+	// idle is what makes the device close a tunnel.
+	idle
+	// certificate is what proves the identities.
+	certificate
+	// clock is the time.
+	clock
 )
 
 // place is where a parameter is, and what to do there.
@@ -44,6 +52,13 @@ var places = map[signature.Parameter]place{
 	signature.OwnIdentityValue:       {peer, "set the local identity"},
 	signature.PeerIdentity:           {peer, "set the peer (remote) identity"},
 	signature.OneBox:                 {peer, "give each device an identity and a connection of its own, or switch one off"},
+	signature.IdleTimeout:            {idle, "set the idle timeout"},
+	signature.Certificate:            {certificate, "replace the device's certificate by one that is valid; what is right is"},
+	signature.Clock:                  {clock, "set the clock of the device, and of the CA that issued its certificate;"},
+	signature.CertificateCA:          {certificate, "use a certificate that is issued by"},
+	signature.CertificateName:        {certificate, "use a certificate that has, as subject alternative name, the local identity"},
+	signature.Revoked:                {certificate, "use a new certificate: this one is revoked; what is right is"},
+	signature.GatewayTrust:           {certificate, "trust the CA of the gateway's certificate, and expect as peer identity"},
 	signature.Retries:                {peer, "correct what the other findings name; the gateway answers again half a minute after the device pauses"},
 	signature.IKEEncryption:          {ike, "set the phase 1 encryption"},
 	signature.IKEHash:                {ike, "set the phase 1 hash (integrity, authentication)"},
@@ -60,10 +75,10 @@ var places = map[signature.Parameter]place{
 	signature.Selectors:              {networks, "set the networks of the tunnel, as seen from the device:"},
 	"missing selector pair":          {networks, "add a tunnel (proxy-ID, child, phase 2 entry) with"},
 	"IKE packets to the gateway":     {initiate, "make the device initiate, and let UDP 500, UDP 4500 and IP protocol 50 out to"},
-	signature.AnswersOn500:           {ways, "let the gateway's answers from UDP 500 in to the device"},
-	signature.RequestsOn4500:         {ways, "let the device's packets out to UDP 4500 of the gateway, and switch NAT traversal on"},
-	signature.AnswersOn4500:          {ways, "let the gateway's answers from UDP 4500 in to the device"},
-	signature.Path:                   {ways, "see whether the device is up, reaches the internet, and lets UDP 500, UDP 4500 and IP protocol 50 pass both ways"},
+	signature.AnswersOn500:           {path, "let the gateway's answers from UDP 500 in to the device"},
+	signature.RequestsOn4500:         {path, "let the device's packets out to UDP 4500 of the gateway, and switch NAT traversal on"},
+	signature.AnswersOn4500:          {path, "let the gateway's answers from UDP 4500 in to the device"},
+	signature.Path:                   {path, "see whether the device is up, reaches the internet, and lets UDP 500, UDP 4500 and IP protocol 50 pass both ways"},
 	"return traffic":                 {ways, "route back into the tunnel, and allow in the rules,"},
 	"service in the private network": {ways, "see whether the service runs and its own firewall lets the platform's segment in"},
 	"path MTU":                       {mtu, "let ICMP \"fragmentation needed\" pass, or lower the MSS; what must pass is"},
@@ -94,7 +109,7 @@ func For(device string, parameter signature.Parameter, want string) string {
 	text := p.what
 	if want != "" {
 		switch p.topic {
-		case networks, ways, initiate, mtu:
+		case networks, ways, path, initiate, mtu, certificate, clock:
 			text += " " + want
 		default:
 			text += " to " + want

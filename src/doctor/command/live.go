@@ -46,7 +46,9 @@ func (o *options) watch(ctx context.Context, config doctor.Config, out io.Writer
 	if err != nil {
 		return fmt.Errorf("watching: %w", err)
 	}
-	reader := signature.NewReader(sense.Agreed(config, gatewayConfig.Connections[0].IKE))
+	agreed := sense.Agreed(config, gatewayConfig.Connections[0].IKE)
+	agreed.Certificates = gatewayConfig.Connections[0].Certificates != nil
+	reader := signature.NewReader(agreed)
 	lines := make(chan vici.LogLine, 1024)
 	ended := make(chan error, 1)
 	go func() {

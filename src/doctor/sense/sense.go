@@ -135,16 +135,22 @@ func (s Senses) ike(ctx context.Context, c doctor.Config, reader *signature.Read
 		problem = err.Error()
 	} else {
 		reader.Expect.IKE = config.Connections[0].IKE
-		reader.Expect.Certificates = config.Connections[0].Certificates != nil
+		out.Certificates = config.Connections[0].Certificates != nil
+		reader.Expect.Certificates = out.Certificates
 	}
 	if err := readLog(s.Log, reader.Read); err != nil {
 		out.LogProblem = err.Error()
 	}
 	s.askCharon(ctx, problem == "", out)
 	up := slices.ContainsFunc(out.SAs, vici.SA.IsEstablished)
-	if out.Problem == "" && !up && len(reader.Findings(time.Now())) == 0 {
+	if out.Problem == "" && !up && !told(reader) {
 		out.Listened = c.Listen
 		out.Wire = s.listen(ctx, c, reader)
+		// What came between the reading and the listening is in the log only.
+		again := signature.NewReader(reader.Expect)
+		if readLog(s.Log, again.Read) == nil {
+			reader = again
+		}
 		s.askCharon(ctx, problem == "", out)
 	}
 	out.Findings, out.Unknown = reader.Findings(time.Now()), reader.Unknown()
@@ -211,14 +217,14 @@ func (s Senses) listen(ctx context.Context, c doctor.Config, reader *signature.R
 		case <-ticker.C:
 			lock.Lock()
 			// Also the want of a packet tells, after a while.
-			told := len(reader.Findings(time.Now())) > 0
+			known := told(reader)
 			for _, e := range c.Connection.Endpoints {
 				if counts[e.Address] > 0 && reader.Contact(e.Address).Packets == 0 {
 					deaf++
 				}
 			}
 			lock.Unlock()
-			if told {
+			if known {
 				cancel()
 			}
 		}
@@ -226,6 +232,11 @@ func (s Senses) listen(ctx context.Context, c doctor.Config, reader *signature.R
 	cancel()
 	ears.Wait()
 	return counts
+}
+
+// told says whether the log tells what is wrong.
+func told(reader *signature.Reader) bool {
+	return slices.ContainsFunc(reader.Findings(time.Now()), func(f signature.Finding) bool { return !f.Warning })
 }
 
 func (s Senses) enforcement() health.Enforcement {

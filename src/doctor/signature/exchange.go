@@ -24,6 +24,11 @@ type exchange struct {
 	established time.Time
 	children    int
 	failed      bool
+	// renewed says that another IKE_SA has taken its place.
+	renewed bool
+	// subject is of the certificate that the endpoint sent, refusal why it is refused.
+	subject string
+	refusal *Finding
 }
 
 func proposals(r *Reader, x *exchange, _ map[string]string) []Finding {
@@ -94,17 +99,19 @@ func IdentityType(id string) string {
 	return "key id or host name"
 }
 
+// method is the failure of an endpoint that authenticates in another way than was agreed.
+func method(r *Reader, _ *exchange, match map[string]string) []Finding {
+	want := "pre-shared key"
+	if r.Expect.Certificates {
+		want = "certificate"
+	}
+	return []Finding{{Parameter: AuthMethod, Got: match["method"], Want: want, Meaning: otherMethod}}
+}
+
 func identities(r *Reader, x *exchange, _ map[string]string) []Finding {
 	// With IKEv2 the method is not known when a peer is looked for.
 	if byKey := x.method == "pre-shared key"; x.method != "" && byKey == r.Expect.Certificates {
-		want := "pre-shared key"
-		if r.Expect.Certificates {
-			want = "certificate"
-		}
-		return []Finding{{
-			Parameter: AuthMethod, Got: x.method, Want: want,
-			Meaning: "the endpoint wants to authenticate by another method than was agreed",
-		}}
+		return method(r, x, map[string]string{"method": x.method})
 	}
 	if x.local != "" && x.local != "%any" && x.local != r.Expect.Gateway.String() {
 		return []Finding{{

@@ -43,7 +43,7 @@ type Reader struct {
 	unknown   []Line
 	contacts  map[netip.Addr]*Contact
 	passed    map[netip.Addr]map[stage]time.Time
-	started   time.Time
+	repeats   map[repetition][]time.Time
 }
 
 // NewReader makes a reader that compares with what was agreed.
@@ -51,6 +51,7 @@ func NewReader(expect Expect) *Reader {
 	return &Reader{
 		Expect: expect, exchanges: map[string]*exchange{},
 		contacts: map[netip.Addr]*Contact{}, passed: map[netip.Addr]map[stage]time.Time{},
+		repeats: map[repetition][]time.Time{},
 	}
 }
 
@@ -65,7 +66,6 @@ func (r *Reader) Read(l Line) {
 		return
 	}
 	if row.effect == restarted {
-		r.started = l.Time
 		r.exchanges, r.order = map[string]*exchange{}, nil
 		return
 	}
@@ -73,9 +73,14 @@ func (r *Reader) Read(l Line) {
 	x.apply(*row, match)
 	r.note(*row, x, l)
 	switch {
-	case row.effect == failure:
+	case row.effect == failure, row.effect == refusedByPeer:
 		r.fail(*row, x, l, match)
-	case row.effect == closedByPeer && !x.established.IsZero() && x.children == 0 && !x.failed && l.Time.Sub(x.established) <= atOnce:
+	case row.effect == childRenewed, row.effect == ikeRenewed:
+		r.again(*row, x, l, match)
+	case row.effect != closedByPeer || x.established.IsZero() || x.failed || x.renewed:
+	case x.children > 0:
+		r.again(*row, x, l, match)
+	case l.Time.Sub(x.established) <= atOnce:
 		r.fail(*row, x, l, match)
 	}
 }
@@ -144,8 +149,14 @@ func (x *exchange) apply(row Row, match map[string]string) {
 		x.method, x.local, x.id = match["method"], match["local"], match["id"]
 	case established:
 		x.established = x.last
-	case childUp:
+	case childUp, childRenewed:
 		x.children++
+	case ikeRenewed:
+		x.renewed = true
+	case certificateNamed:
+		x.subject = match["subject"]
+	case certificateRefused:
+		x.refuse(match)
 	}
 }
 
@@ -172,7 +183,7 @@ func (r *Reader) note(row Row, x *exchange, l Line) {
 		r.contacts[x.remote].Packets++
 		r.contacts[x.remote].Last = l.Time
 	}
-	if reached, ok := map[effect]stage{proposalChosen: stageProposal, established: stageEstablished, childUp: stageChild}[row.effect]; ok {
+	if reached, ok := map[effect]stage{proposalChosen: stageProposal, established: stageEstablished, childUp: stageChild, childRenewed: stageChild}[row.effect]; ok {
 		if row.effect == proposalChosen && !x.established.IsZero() {
 			return // phase 2's
 		}
@@ -188,10 +199,11 @@ func (r *Reader) fail(row Row, x *exchange, l Line, match map[string]string) {
 	if row.refine != nil {
 		found = row.refine(r, x, match)
 	}
-	x.failed = true
+	x.failed = x.failed || !row.Warning
+	_, stood := r.passed[x.remote][stageEstablished]
 	for _, f := range found {
 		f.Signature, f.Time, f.IKE, f.Evidence, f.stage, f.Warning = row.Name, l.Time, x.ike, l.Text, row.stage, row.Warning
-		f.Endpoint = x.remote
+		f.Endpoint, f.Renewal = x.remote, stood && row.stage < stageEstablished
 		f.Got, f.Want = Clean(f.Got), Clean(f.Want)
 		if f.Side == "" {
 			f.Side = row.Side
@@ -232,9 +244,10 @@ func (r *Reader) Findings(now time.Time) []Finding {
 			out = append(out, f)
 		}
 	}
-	// What these stop is missed, too, and not for want of a packet.
-	if !slices.ContainsFunc(out, func(f Finding) bool { return f.Parameter == GatewayFirewall || f.Parameter == Retries }) {
-		out = append(out, r.waiting(now)...)
+	// What this stops is missed, too, and not for want of a packet.
+	if !slices.ContainsFunc(out, func(f Finding) bool { return f.Parameter == GatewayFirewall }) {
+		hammered := slices.ContainsFunc(out, func(f Finding) bool { return f.Parameter == Retries })
+		out = append(out, r.waiting(now, hammered)...)
 	}
 	rank := func(f Finding) int {
 		if f.Warning {
@@ -254,15 +267,19 @@ func (r *Reader) overtaken(f Finding) bool {
 	}
 	// A child that comes up says nothing of another that does not, unless phase 1 was made anew.
 	again, up := r.passed[f.Endpoint][stageEstablished], r.passed[f.Endpoint][stageChild]
+	if f.Parameter == ESPGroup && f.IKE == 2 && r.renewedSince(f.Endpoint, f.Time) {
+		return true
+	}
 	return f.stage == stageChild && again.After(f.Time) && up.After(again)
 }
 
-// waiting are the exchanges that stopped for want of a packet, the newest of each endpoint.
-func (r *Reader) waiting(now time.Time) []Finding {
+// waiting are the exchanges that stopped for want of a packet, the newest of each endpoint. Of an endpoint that
+// hammers, packets come again because there was no time for them.
+func (r *Reader) waiting(now time.Time, hammered bool) []Finding {
 	newest := map[netip.Addr]*exchange{}
 	for _, id := range r.order {
 		x := r.exchanges[id]
-		if !x.remote.IsValid() || x.failed {
+		if !x.remote.IsValid() || x.failed || hammered && x.repeats > 0 {
 			continue
 		}
 		// An endpoint that gives up and begins anew has not got further.

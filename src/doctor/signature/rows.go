@@ -19,7 +19,14 @@ const (
 	established
 	childUp
 	closedByPeer
+	refusedByPeer
 	retransmitted
+	// renewed lines are of rekeying.
+	childRenewed
+	ikeRenewed
+	// certificate lines hold what the failure that follows does not say.
+	certificateNamed
+	certificateRefused
 	restarted
 	// failure lines make a finding.
 	failure
@@ -62,6 +69,11 @@ const (
 var Rows = []Row{
 	{Name: "packet-in", IKE: both, effect: packetIn, Pattern: line(`received packet: from (?P<remote>` + address + `)\[(?P<port>\d+)\] to ` + address + `\[\d+\].*`)},
 	{Name: "packet-out", IKE: both, effect: packetOut, Pattern: line(`sending packet: from ` + address + `\[\d+\] to (?P<remote>` + address + `)\[(?P<port>\d+)\].*`)},
+	{
+		Name: "refused", IKE: v2, effect: refusedByPeer, Pattern: line(`parsed INFORMATIONAL request \d+ \[ N\(AUTH_FAILED\) \]`),
+		Side: Customer, stage: stageChild, refine: refused,
+		Meaning: "the endpoint refuses the gateway's proof of its identity",
+	},
 	{Name: "parsed", IKE: both, effect: parsed, Pattern: line(`parsed (?P<exchange>[A-Z_0-9]+) (?:request|response) \d+ \[.*\]`)},
 	{Name: "initiating", IKE: both, effect: initiating, Pattern: line(`(?P<remote>` + address + `) is initiating (?:an? )?(?:(?P<mode>Main|Aggressive) Mode )?IKE_SA(?: .*)?`)},
 	{Name: "received-proposals", IKE: both, effect: proposalsReceived, Pattern: line(`received proposals: (?P<proposals>(?:IKE|ESP|AH):.*)`)},
@@ -69,6 +81,14 @@ var Rows = []Row{
 	{Name: "proposal-chosen", IKE: both, effect: proposalChosen, Pattern: line(`selected proposal: (?P<protocol>IKE|ESP|AH):.*`)},
 	{Name: "looking-for-peer", IKE: both, effect: lookingFor, Pattern: line(`looking for (?:(?P<method>.+) )?peer configs matching (?:` + address + `|%any)(?:\[(?P<local>.*?)\])?\.\.\.(?P<remote>` + address + `)(?:\[(?P<id>.*)\])?`)},
 	{Name: "ike-established", IKE: both, effect: established, Pattern: line(`IKE_SA \S+\[\d+\] established between .*`)},
+	{Name: "child-renewed-v1", IKE: v1, effect: childRenewed, Pattern: line(`detected rekeying of CHILD_SA (?P<child>\S+)\{\d+\}`)},
+	{Name: "child-renewed-v2", IKE: v2, effect: childRenewed, Pattern: line(`inbound CHILD_SA (?P<child>\S+)\{\d+\} established ` + childTS)},
+	{Name: "ike-renewed-v1", IKE: v1, effect: ikeRenewed, Pattern: line(`detected reauth of existing IKE_SA, adopting \d+ children and \d+ virtual IPs`)},
+	{Name: "ike-renewed-v2", IKE: v2, effect: ikeRenewed, Pattern: line(`IKE_SA \S+\[\d+\] rekeyed between .*`)},
+	{Name: "certificate-received", IKE: both, effect: certificateNamed, Pattern: line(`received end entity cert "(?P<subject>.*)"`)},
+	{Name: "certificate-issuer", IKE: both, effect: certificateRefused, Pattern: line(`issuer is "(?P<issuer>.*)"`)},
+	{Name: "certificate-dates", IKE: both, effect: certificateRefused, Pattern: line(`(?P<which>\w+) certificate invalid \(valid from (?P<from>.+) to (?P<until>.+)\)`)},
+	{Name: "certificate-revoked", IKE: both, effect: certificateRefused, Pattern: line(`certificate was revoked on (?P<revoked>.+), reason: .+`)},
 	{Name: "child-established", IKE: both, effect: childUp, Pattern: line(`(?:(?:inbound|outbound) )?CHILD_SA \S+\{\d+\} established ` + childTS)},
 	{Name: "charon-started", IKE: both, effect: restarted, Pattern: line(`Starting (?:IKE charon daemon|charon-systemd|charon).*`)},
 	{Name: "request-repeated", IKE: both, effect: retransmitted, Pattern: line(`received retransmit of request with ID \d+.*`)},
@@ -99,7 +119,7 @@ var Rows = []Row{
 	},
 	{
 		Name: "no-key", IKE: both, Pattern: line(`no shared key found for .+ - .+`),
-		effect: failure, Parameter: GatewayKey, Side: Platform, stage: stageAuth,
+		effect: failure, Side: Platform, stage: stageAuth, refine: noKey,
 		Meaning: "the gateway holds no pre-shared key for this identity",
 	},
 	{
@@ -113,9 +133,19 @@ var Rows = []Row{
 		Meaning: "the endpoint presents itself with an identity that was not agreed",
 	},
 	{
+		Name: "certificate", IKE: both, Pattern: line(`no trusted \S+ public key found for '(?P<id>.*)'`),
+		effect: failure, Side: Customer, stage: stageAuth, refine: certificate,
+		Meaning: "the endpoint's certificate does not hold the identity that it presents",
+	},
+	{
 		Name: "aggressive-mode", IKE: v1, Pattern: line(`found \d+ matching configs?, but none allows .+ authentication using Aggressive Mode`),
 		effect: failure, Parameter: ExchangeMode, Side: Customer, stage: stageAuth,
 		Meaning: "the endpoint uses aggressive mode, which gives a hash of the key to anyone who asks",
+	},
+	{
+		Name: "method-v1", IKE: v1, Pattern: line(`found \d+ matching configs?, but none allows (?P<method>.+) authentication using Main Mode`),
+		effect: failure, Side: Customer, stage: stageAuth, refine: method,
+		Meaning: otherMethod,
 	},
 	{
 		Name: "aggressive-mode-off", IKE: v1, Pattern: line(`Aggressive Mode PSK disabled for security reasons`),
@@ -148,9 +178,13 @@ var Rows = []Row{
 		Meaning: "the endpoint asks for a tunnel between other networks (traffic selectors) than were agreed",
 	},
 	{
-		Name: "closed-at-once", IKE: both, effect: closedByPeer, Pattern: line(`received DELETE for IKE_SA .*`),
-		Parameter: PeerIdentity, Side: Customer, stage: stageChild,
+		Name: "closed", IKE: both, effect: closedByPeer, Pattern: line(`received DELETE for IKE_SA .*`),
+		Side: Customer, stage: stageChild, refine: refused,
 		Meaning: "the endpoint closes phase 1 as soon as the gateway has named itself: it expects another identity of its peer",
+	},
+	{
+		Name: "lifetime", IKE: v1, Pattern: line(`received (?P<got>\d+)s lifetime, configured (?P<want>\d+)s`),
+		effect: failure, Side: Customer, stage: stageChild, Warning: true, refine: lifetime,
 	},
 	{
 		Name: "gave-up", IKE: both, Pattern: line(`giving up after \d+ retransmits`),
@@ -163,12 +197,12 @@ var Rows = []Row{
 		Meaning: "the endpoint stopped answering",
 	},
 	{
-		Name: "duplicate", IKE: both, Pattern: line(`(?:deleting|destroying|schedule delete of) duplicate IKE_SA for peer '.*'.*`),
+		Name: "duplicate", IKE: both, Pattern: line(`(?:deleting duplicate IKE_SA for peer '.*' due to uniqueness policy|destroying duplicate IKE_SA for peer '.*', received INITIAL_CONTACT)`),
 		effect: failure, Parameter: OneBox, Side: Customer, stage: stageEstablished, Warning: true,
 		Meaning: "an endpoint with this identity connects while another connection of it stands",
 	},
 	{
-		Name: "half-open-limit", IKE: v1, Pattern: line(`ignoring IKE_SA setup from (?P<remote>` + address + `), (?:per-IP half-open IKE_SA|half-open IKE_SA) .*limit.*`),
+		Name: "half-open-limit", IKE: both, Pattern: line(`ignoring IKE_SA setup from (?P<remote>` + address + `), (?:per-IP half-open IKE_SA|half-open IKE_SA) .*limit.*`),
 		effect: failure, Parameter: Retries, Side: Customer, stage: stageContact, Warning: true,
 		Meaning: "the endpoint tries again so often that the gateway refuses for a while",
 	},
@@ -178,25 +212,6 @@ var Rows = []Row{
 		Meaning: "a rule on the gateway itself drops what charon sends",
 	},
 }
-
-// ordinaryLines are of healthy exchanges, or say again what a row has said.
-var ordinaryLines = regexp.MustCompile(`^(?:` +
-	`generating .*|creating .*|received .+ vendor ID.*|received unknown vendor ID.*|(?:remote|local) host is behind NAT.*|` +
-	`peer supports MOBIKE.*|scheduling (?:rekeying|reauthentication) in \d+s|maximum IKE_SA lifetime \d+s|selected peer config .*|` +
-	`authentication of '.*' with pre-shared key successful|authentication of '.*' \(myself\) with pre-shared key|` +
-	`received \d+s lifetime, configured \d+s|received AUTH_LIFETIME of \d+s.*|received ESP_TFC_PADDING_NOT_SUPPORTED.*|` +
-	`(?:closing|deleting|rekeyed|establishing|delay closing|detected (?:rekeying|reauth)|sending DELETE|sending DPD|reauthenticating|initiating) .*|` +
-	`CHILD_SA (?:\S+ )?closed|IKE_SA .*(?:deleted|rekeyed|state change).*|received DELETE for ESP CHILD_SA.*|` +
-	`failed to establish CHILD_SA, keeping IKE_SA|CHILD_SA rekeying failed, trying again in \d+ seconds|could not decrypt payloads|` +
-	`message parsing failed|ID_PROT request with message ID \d+ processing failed|QUICK_MODE request with message ID \d+ processing failed|` +
-	`retransmit \d+ of request with message ID \d+|key exchange method .*(?:unacceptable|doesn't match).*|DH group .* unacceptable, requesting .*|` +
-	`deleting half open IKE_SA .*|vici .*|added vici connection: .*|removed vici connection: .*|updated vici connection: .*|` +
-	`loaded IKE shared key .*|unloaded shared key .*|loaded plugins: .*|providers loaded by OpenSSL.*|dropped capabilities.*|spawning \d+ worker threads|` +
-	`created TUN device.*|removed TUN device.*|flags changed for .*|interface \S+ (?:activated|deactivated|deleted|appeared)|\S+ (?:appeared on|disappeared from) \S+|` +
-	`WARNING: IKEv1 support is deprecated.*|SIG(?:TERM|INT|HUP) received.*|received stroke.*|no \S+ configured for .*|received \w+ notify|` +
-	`(?:path probing|using|enabling|installing|uninstalling|unable to install source route for) .*|IKE_SA deleted|received message ID \d+, expected \d+, ignored|` +
-	`charon (?:is )?(?:ready|started|stopped|starting).*` +
-	`)$`)
 
 // Good says whether the line is progress worth telling.
 func (r Row) Good() bool { return r.effect == established || r.effect == childUp }

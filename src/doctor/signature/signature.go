@@ -82,6 +82,13 @@ const (
 	AnswersOn4500     Parameter = "UDP 4500 from the gateway"
 	Path              Parameter = "path to the endpoint"
 	Retries           Parameter = "retries"
+	IdleTimeout       Parameter = "idle timeout"
+	Certificate       Parameter = "certificate's end"
+	Clock             Parameter = "clock"
+	CertificateCA     Parameter = "certificate's CA"
+	CertificateName   Parameter = "certificate's name"
+	Revoked           Parameter = "revoked certificate"
+	GatewayTrust      Parameter = "trust in the gateway's certificate"
 	OneBox            Parameter = "one device for one identity"
 	GatewayFirewall   Parameter = "firewall on the gateway"
 	GatewayKey        Parameter = "key on the gateway"
@@ -118,7 +125,9 @@ type Finding struct {
 	Warning bool `json:"warning,omitempty"`
 	// Count is how often it was seen.
 	Count int `json:"count"`
-	stage stage
+	// Renewal says that the endpoint had a tunnel when it failed: what stands ends when its lifetime does.
+	Renewal bool `json:"renewal,omitempty"`
+	stage   stage
 }
 
 // stage is how far an exchange came. A success overtakes the failures of its stage and of those before.

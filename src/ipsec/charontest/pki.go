@@ -48,11 +48,17 @@ func NewAuthority(name string) Authority {
 // Issue issues a certificate whose subject alternative names are addresses and DNS names.
 func (a Authority) Issue(until time.Time, names ...string) Pair {
 	GinkgoHelper()
+	return a.IssueFrom(time.Now().Add(-time.Hour), until, names...)
+}
+
+// IssueFrom is Issue for a certificate that begins at another time than an hour ago.
+func (a Authority) IssueFrom(from, until time.Time, names ...string) Pair {
+	GinkgoHelper()
 	key := newKey()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<60))
 	Expect(err).NotTo(HaveOccurred())
 	template := x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: names[0]}, NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
+		SerialNumber: serial, Subject: pkix.Name{CommonName: names[0]}, NotBefore: from, NotAfter: until,
 		KeyUsage: x509.KeyUsageDigitalSignature,
 	}
 	for _, name := range names {
