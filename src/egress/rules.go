@@ -18,6 +18,7 @@ const (
 	chainOwnTo       = ChainPrefix + "own-to"
 	chainOwnFrom     = ChainPrefix + "own-from"
 	chainEnter       = ChainPrefix + "enter"
+	chainDrop        = ChainPrefix + "drop"
 )
 
 // Rules lists the chains of the policy's role, those that are jumped to before those that jump.

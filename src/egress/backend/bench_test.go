@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -19,7 +18,6 @@ import (
 	boshlog "github.com/cloudfoundry/bosh-utils/logger"
 	"github.com/cloudfoundry/bosh-utils/system"
 	nft "github.com/google/nftables"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"privnet/connection"
@@ -50,22 +48,38 @@ func alone(b *testing.B) {
 	}
 }
 
-// backends are both, with what writes the same rules by the program of the packet filter: a dump of them, and
-// how to load it.
-func backends() map[string]struct {
+// subject is a backend, with what writes the same rules by the program of the packet filter: a dump of them,
+// and how to load it.
+type subject struct {
+	name  string
 	rules enforcer.Rules
-	dump  string
-	load  []string
-} {
+	// iptables is the program of this variant; dir is where a policy finds it.
+	iptables, dir string
+	dump          string
+	load          []string
+}
+
+func (s subject) policy(n int) egress.Policy {
+	p := networks(n)
+	p.IPTablesBinDir = s.dir
+	return p
+}
+
+func backends(b *testing.B) []subject {
 	logger := boshlog.NewLogger(boshlog.LevelNone)
-	return map[string]struct {
-		rules enforcer.Rules
-		dump  string
-		load  []string
-	}{
-		"iptables": {iptables.New(system.NewExecCmdRunner(logger), system.NewOsFileSystem(logger)), "iptables-save -t mangle", []string{"iptables-restore", "--noflush"}},
-		"nftables": {&nftables.Table{}, "echo 'add table inet privnet; delete table inet privnet'; nft list table inet privnet", []string{"nft", "-f", "-"}},
+	out := []subject{{
+		name: "nftables", rules: &nftables.Table{}, iptables: "iptables-nft",
+		dump: "echo 'add table inet privnet; delete table inet privnet'; nft list table inet privnet", load: []string{"nft", "-f", "-"},
+	}}
+	for _, variant := range []string{"nft", "legacy"} {
+		dir := programs(b, variant)
+		out = append(out, subject{
+			name: "iptables-" + variant, rules: iptables.New(system.NewExecCmdRunner(logger), system.NewOsFileSystem(logger), iptables.Glance),
+			iptables: filepath.Join(dir, "iptables"), dir: dir,
+			dump: filepath.Join(dir, "iptables-save") + " -t mangle", load: []string{filepath.Join(dir, "iptables-restore"), "--noflush"},
+		})
 	}
+	return out
 }
 
 func must(b *testing.B, err error) {
@@ -77,54 +91,63 @@ func must(b *testing.B, err error) {
 
 // BenchmarkApply is a first application, beside the program that loads the same rules from a file, in turns.
 func BenchmarkApply(b *testing.B) {
-	for name, backend := range backends() {
+	for _, backend := range backends(b) {
 		for _, n := range []int{10, 100, 1000} {
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/%d", backend.name, n), func(b *testing.B) {
 				alone(b)
-				policy := networks(n)
+				policy := backend.policy(n)
 				must(b, backend.rules.Apply(policy))
 				dump, err := exec.Command("sh", "-c", backend.dump).Output()
 				must(b, err)
-				var ours, theirs time.Duration
+				var ours, theirs sample
 				for b.Loop() {
 					must(b, backend.rules.Remove(policy))
 					began := time.Now()
 					must(b, backend.rules.Apply(policy))
-					ours += time.Since(began)
+					ours = append(ours, milliseconds(began))
 
 					must(b, backend.rules.Remove(policy))
 					load := exec.Command(backend.load[0], backend.load[1:]...)
 					load.Stdin = strings.NewReader(string(dump))
 					began = time.Now()
 					out, err := load.CombinedOutput()
-					theirs += time.Since(began)
+					theirs = append(theirs, milliseconds(began))
 					if err != nil {
 						b.Fatal(err, string(out))
 					}
 				}
-				b.ReportMetric(float64(ours.Microseconds())/1000/float64(b.N), "ms/apply")
-				b.ReportMetric(float64(theirs.Microseconds())/1000/float64(b.N), "ms/program")
+				what := fmt.Sprintf("%s, %d networks, ", backend.name, n)
+				tell(b, what+"apply", ours, "ms")
+				tell(b, what+backend.load[0]+" of the same rules", theirs, "ms")
+				tell(b, what+"apply against it", ours.per(theirs), "")
 				b.ReportMetric(0, "ns/op")
 			})
 		}
 	}
 }
 
+func milliseconds(began time.Time) float64 { return float64(time.Since(began).Microseconds()) / 1000 }
+
 // BenchmarkCheck is a look that finds nothing to repair.
 func BenchmarkCheck(b *testing.B) {
-	for name, backend := range backends() {
+	for _, backend := range backends(b) {
 		for _, n := range []int{10, 100, 1000} {
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/%d", backend.name, n), func(b *testing.B) {
 				alone(b)
-				policy := networks(n)
+				policy := backend.policy(n)
 				must(b, backend.rules.Apply(policy))
+				var times sample
 				for b.Loop() {
+					began := time.Now()
 					found, err := backend.rules.Check(policy)
+					times = append(times, milliseconds(began))
 					must(b, err)
 					if len(found) > 0 {
 						b.Fatal(found)
 					}
 				}
+				tell(b, fmt.Sprintf("%s, %d networks, look that finds nothing", backend.name, n), times, "ms")
+				b.ReportMetric(0, "ns/op")
 			})
 		}
 	}
@@ -187,63 +210,4 @@ func BenchmarkRepair(b *testing.B) {
 	b.ReportMetric(at(0.5), "ms-p50")
 	b.ReportMetric(at(0.99), "ms-p99")
 	b.ReportMetric(0, "ns/op")
-}
-
-// BenchmarkPacket is what a packet to a public address costs on its way out of a cell, without rules and with
-// them, in turns of a thousand packets.
-func BenchmarkPacket(b *testing.B) {
-	for name, backend := range backends() {
-		for _, n := range []int{10, 1000} {
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				alone(b)
-				socket := sender(b)
-				defer socket.Close()
-				const turn = 1000
-				send := func() (took time.Duration) {
-					// The kernel still frees the former rules, and its caches are cold: the first round is not counted.
-					time.Sleep(20 * time.Millisecond)
-					for range 2 {
-						began := time.Now()
-						for range turn {
-							_, _ = socket.Write([]byte("0123456789abcdef"))
-						}
-						took = time.Since(began)
-					}
-					return took
-				}
-				var with, without []time.Duration
-				for b.Loop() {
-					must(b, backend.rules.Apply(networks(n)))
-					with = append(with, send())
-					must(b, backend.rules.Remove(egress.Policy{}))
-					without = append(without, send())
-				}
-				// The median, as other work on the machine makes some turns much longer.
-				slices.Sort(with)
-				slices.Sort(without)
-				a, c := with[len(with)/2], without[len(without)/2]
-				b.ReportMetric(float64(a.Nanoseconds())/turn, "ns/packet")
-				b.ReportMetric(float64(c.Nanoseconds())/turn, "ns/packet-without")
-				b.ReportMetric(float64(c)/float64(a), "throughput-ratio")
-				b.ReportMetric(0, "ns/op")
-			})
-		}
-	}
-}
-
-// sender is a socket whose packets leave by an interface that swallows them.
-func sender(b *testing.B) net.Conn {
-	device := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}}
-	must(b, netlink.LinkAdd(device))
-	must(b, netlink.AddrAdd(device, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(10, 20, 0, 10).To4(), Mask: net.CIDRMask(24, 32)}}))
-	must(b, netlink.LinkSetUp(device))
-	router := net.IPv4(10, 20, 0, 1).To4()
-	must(b, netlink.RouteAdd(&netlink.Route{Gw: router, LinkIndex: device.Attrs().Index}))
-	must(b, netlink.NeighAdd(&netlink.Neigh{LinkIndex: device.Attrs().Index, IP: router, State: netlink.NUD_PERMANENT,
-		HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}}))
-	// A cell tracks its flows whether our rules ask for them or not.
-	must(b, exec.Command("iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "10.255.1.2", "-j", "MASQUERADE").Run())
-	socket, err := net.Dial("udp4", "93.184.216.34:443")
-	must(b, err)
-	return socket
 }

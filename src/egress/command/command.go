@@ -90,7 +90,7 @@ func (o *options) source() enforcer.Source {
 func (o *options) rules() enforcer.Rules {
 	runner := system.NewExecCmdRunner(boshlog.NewLogger(boshlog.LevelNone))
 	return &backend.Rules{
-		IPTables: iptables.New(iptables.Impatient{CmdRunner: runner, Limit: patience}, o.files),
+		IPTables: iptables.New(iptables.Impatient{CmdRunner: runner, Limit: patience}, o.files, iptables.Glance),
 		NFTables: &nftables.Table{},
 	}
 }

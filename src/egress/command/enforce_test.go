@@ -85,7 +85,7 @@ func (t *topology) status(host string) enforcer.Status {
 func (t *topology) snapshot(host string) string {
 	GinkgoHelper()
 	sysctls := t.in(host, "sh", "-c", "grep -H . /proc/sys/net/ipv4/conf/*/*redirects /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/conf/*/disable_* /proc/sys/net/ipv4/ip_forward")
-	rules := t.in(host, "sh", "-c", "nft list table inet privnet 2>/dev/null || true")
+	rules := t.in(host, "sh", "-c", "nft list tables | grep privnet || true")
 	for _, line := range strings.Split(t.in(host, "iptables-save")+t.in(host, "ip6tables-save"), "\n") {
 		if strings.HasPrefix(line, "-") {
 			rules += line + "\n"
@@ -353,7 +353,7 @@ var _ = Describe("With the enforcer", func() {
 		Expect(t.in("cell", "iptables-nft-save")).To(ContainSubstring("privnet-to"))
 		t.apply("cell", by("auto", ""))
 		Expect(t.in("cell", "iptables-nft-save")).NotTo(ContainSubstring("privnet-to"))
-		Expect(t.in("cell", "nft", "list", "ruleset")).To(ContainSubstring("table inet privnet"))
+		Expect(t.in("cell", "nft", "list", "ruleset")).To(ContainSubstring("table ip privnet"))
 		t.apply("cell", by("iptables", legacy))
 		Expect(t.in("cell", "nft", "list", "ruleset")).NotTo(ContainSubstring("privnet"))
 	})

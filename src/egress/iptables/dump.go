@@ -98,7 +98,7 @@ func (d dump) differences(wanted []egress.Chain) []string {
 		case !exists:
 			out = append(out, fmt.Sprintf("chain %s is missing", chain.Name))
 		case !same(rules, render(chain)):
-			out = append(out, fmt.Sprintf("chain %s is not as it was written: %d rules, %d expected", chain.Name, len(rules), len(unfolded(chain.Rules))))
+			out = append(out, fmt.Sprintf("chain %s is not as it was written: %d rules, %d expected", chain.Name, len(rules), len(chain.Rules)))
 		}
 	}
 	for _, hook := range hooks {
@@ -126,7 +126,7 @@ func same(rules []dumpedRule, wanted []renderedRule) bool {
 		return false
 	}
 	for i := range rules {
-		if rules[i].comment != wanted[i].comment {
+		if rules[i].comment != wanted[i].comment || wanted[i].args != "" && rules[i].args != wanted[i].args {
 			return false
 		}
 	}

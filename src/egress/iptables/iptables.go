@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"sort"
 	"strings"
 	"time"
@@ -40,6 +41,12 @@ type Table struct {
 	dropped, seen uint64
 	// versions are the words of programs about themselves, as long as these stay the same files.
 	versions map[program]string
+	glance   Glancer
+	// policy is the last that was unfolded, and verified the states in which a table, by its program, was as that
+	// policy says.
+	policy   egress.Policy
+	unfolded []egress.Chain
+	verified map[string]string
 }
 
 // program is a file with the time of its last change.
@@ -48,15 +55,17 @@ type program struct {
 	changed time.Time
 }
 
-// New gives the table of the network namespace in which the runner's commands run. files reads /proc.
-func New(runner system.CmdRunner, files system.FileSystem) *Table {
-	return &Table{runner: runner, files: files, versions: map[program]string{}}
+// New gives the table of the network namespace in which the runner's commands run. files reads /proc; glance is
+// Glance in that namespace, or nil.
+func New(runner system.CmdRunner, files system.FileSystem, glance Glancer) *Table {
+	return &Table{runner: runner, files: files, glance: glance, versions: map[program]string{}, verified: map[string]string{}}
 }
 
 // Name is what the layer is called in logs.
 func (t *Table) Name() string { return "rules" }
 
-// Check says in what the kernel differs from the policy, a sentence each.
+// Check says in what the kernel differs from the policy, a sentence each. A table whose state is the one in which
+// nothing differed is not read again.
 func (t *Table) Check(p egress.Policy) ([]string, error) {
 	var out []string
 	var dropped uint64
@@ -65,18 +74,18 @@ func (t *Table) Check(p egress.Policy) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		d, err := t.read(own)
+		found, drops, err := t.look(own, family, t.chains(p, family))
 		if err != nil {
 			return nil, err
 		}
-		dropped += d.dropped()
-		out = append(out, prefixed(family, "", d.differences(of(p.Rules(), family)))...)
+		dropped += drops
+		out = append(out, prefixed(family, "", found)...)
 		if other != nil {
-			stale, err := t.read(*other)
+			stale, _, err := t.look(*other, family, nil)
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, prefixed(family, other.kind+" ", stale.differences(nil))...)
+			out = append(out, prefixed(family, other.kind+" ", stale)...)
 		}
 	}
 	if dropped < t.seen {
@@ -87,6 +96,38 @@ func (t *Table) Check(p egress.Policy) ([]string, error) {
 	return out, nil
 }
 
+// look says in what a table differs from the wanted chains and what these have dropped.
+func (t *Table) look(v variant, family egress.Family, wanted []egress.Chain) (found []string, dropped uint64, err error) {
+	state := ""
+	if t.glance != nil {
+		// Before the table is read: what changes while it is makes another state. Whoever cannot glance, reads.
+		state, dropped, err = t.glance(v.kind, family, egress.Dropping(wanted, family))
+		if err == nil && state == t.verified[v.save] {
+			return nil, dropped, nil
+		}
+		if err != nil {
+			state = ""
+		}
+	}
+	d, err := t.read(v)
+	if err != nil {
+		return nil, 0, err
+	}
+	found = d.differences(wanted)
+	if delete(t.verified, v.save); len(found) == 0 && state != "" {
+		t.verified[v.save] = state
+	}
+	return found, d.dropped(), nil
+}
+
+// chains are the wanted ones of an IP version. Looks are many and policies few.
+func (t *Table) chains(p egress.Policy, family egress.Family) []egress.Chain {
+	if t.unfolded == nil || !reflect.DeepEqual(p, t.policy) {
+		t.policy, t.unfolded, t.verified = p, egress.Unfold(p.Rules()), map[string]string{}
+	}
+	return of(t.unfolded, family)
+}
+
 // Apply brings the kernel to the policy: first the wanted variant, then, with that in place, it empties
 // the other.
 func (t *Table) Apply(p egress.Policy) error {
@@ -95,7 +136,7 @@ func (t *Table) Apply(p egress.Policy) error {
 		if err != nil {
 			return err
 		}
-		if err := t.write(own, of(p.Rules(), family)); err != nil {
+		if err := t.write(own, t.chains(p, family)); err != nil {
 			return err
 		}
 		if other != nil {

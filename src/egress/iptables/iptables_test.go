@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/cloudfoundry/bosh-utils/system/fakes"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netns"
 
 	"privnet/connection"
 	"privnet/egress"
@@ -25,9 +28,14 @@ import (
 type inside struct {
 	system.CmdRunner
 	namespace string
+	// saves counts how often a table was read.
+	saves *int
 }
 
 func (r inside) RunComplexCommand(c system.Command) (string, string, int, error) {
+	if strings.HasSuffix(c.Name, "-save") {
+		*r.saves++
+	}
 	c.Args = append([]string{"netns", "exec", r.namespace, c.Name}, c.Args...)
 	c.Name = "ip"
 	return r.CmdRunner.RunComplexCommand(c)
@@ -35,6 +43,26 @@ func (r inside) RunComplexCommand(c system.Command) (string, string, int, error)
 
 func (r inside) RunCommandQuietly(name string, args ...string) (string, string, int, error) {
 	return r.RunComplexCommand(system.Command{Name: name, Args: args, Quiet: true})
+}
+
+// glance is iptables.Glance in that namespace.
+func (r inside) glance(kind string, family egress.Family, chains []string) (state string, dropped uint64, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// The thread is not unlocked: it ends with the goroutine and takes the namespace along.
+		runtime.LockOSThread()
+		handle, failed := netns.GetFromName(r.namespace)
+		if err = failed; err != nil {
+			return
+		}
+		defer handle.Close()
+		if err = netns.Set(handle); err == nil {
+			state, dropped, err = iptables.Glance(kind, family, chains)
+		}
+	}()
+	<-done
+	return state, dropped, err
 }
 
 var namespaces atomic.Int32
@@ -58,6 +86,7 @@ func suite(kind string) {
 		run   func(program string, args ...string) string
 		table *iptables.Table
 		dir   string
+		saves int
 	)
 
 	BeforeEach(func() {
@@ -90,7 +119,9 @@ func suite(kind string) {
 			Skip("the kernel has no " + kind + " mangle table: " + string(out))
 		}
 		logger := boshlog.NewLogger(boshlog.LevelNone)
-		table = iptables.New(inside{system.NewExecCmdRunner(logger), namespace}, system.NewOsFileSystem(logger))
+		saves = 0
+		runner := inside{system.NewExecCmdRunner(logger), namespace, &saves}
+		table = iptables.New(runner, system.NewOsFileSystem(logger), runner.glance)
 	})
 
 	ours := func(program string, args ...string) { run(filepath.Join(dir, program), args...) }
@@ -119,8 +150,30 @@ func suite(kind string) {
 		Expect(stripped(run(filepath.Join(dir, "iptables-save"), "-t", "mangle"))).To(Equal(stripped(before)))
 	})
 
+	It("is not read again while it stays as it was, and what it drops is told all the same", func() {
+		p := policy
+		p.Role, p.Connection.Routing = egress.RoleCell, connection.RoutingHost
+		for i := range 20 {
+			p.Connection.PrivateNetworks = append(p.Connection.PrivateNetworks, netip.MustParsePrefix(fmt.Sprintf("10.160.%d.0/25", i)))
+		}
+		Expect(table.Apply(p)).To(Succeed())
+		Expect(check(p)).To(BeEmpty())
+		read := saves
+		run("ip", "link", "set", "lo", "up")
+		run("ip", "route", "add", "10.160.0.0/16", "dev", "lo")
+		run("bash", "-c", "! echo >/dev/udp/10.160.7.9/53; ! echo >/dev/udp/10.160.8.9/53")
+		Expect(check(p)).To(BeEmpty())
+		Expect(saves).To(Equal(read))
+		Expect(table.Dropped()).To(BeEquivalentTo(2))
+
+		other := p
+		other.Connection.Allow = nil
+		Expect(check(other)).NotTo(BeEmpty(), "another policy")
+	})
+
 	DescribeTable("notices and repairs", func(damage func(), sentence string) {
 		Expect(table.Apply(policy)).To(Succeed())
+		Expect(check(policy)).To(BeEmpty())
 		damage()
 		Expect(check(policy)).To(ContainElement(ContainSubstring(sentence)))
 		Expect(table.Apply(policy)).To(Succeed())
@@ -143,6 +196,24 @@ func suite(kind string) {
 		}, "chain privnet-old is left over"),
 		Entry("a flush of IPv6", func() { ours("ip6tables", "-t", "mangle", "-F") }, "IPv6 mangle: FORWARD does not lead to"),
 	)
+
+	It("notices and repairs a rule in the midst of many networks", func() {
+		p := policy
+		for i := range 20 {
+			p.Connection.PrivateNetworks = append(p.Connection.PrivateNetworks, netip.MustParsePrefix(fmt.Sprintf("10.160.%d.0/25", i)))
+		}
+		Expect(table.Apply(p)).To(Succeed())
+		Expect(check(p)).To(BeEmpty())
+		// The first rule of the first chain that leads to others of its kind.
+		fork := regexp.MustCompile(`-A (privnet-a-\S+) (-d \S+) -g (privnet-a-\S+)`).FindStringSubmatch(run(filepath.Join(dir, "iptables-save"), "-t", "mangle"))
+		Expect(fork).NotTo(BeNil())
+		for _, instead := range []string{fork[2] + " -j RETURN", "-d 10.0.0.0/8 -g " + fork[3], fork[2] + " -p tcp -g " + fork[3], fork[2] + " -g privnet-drop"} {
+			ours("iptables", append([]string{"-t", "mangle", "-R", fork[1], "1"}, strings.Fields(instead)...)...)
+			Expect(check(p)).To(ContainElement(ContainSubstring("chain "+fork[1]+" is not as it was written")), instead)
+			Expect(table.Apply(p)).To(Succeed())
+			Expect(check(p)).To(BeEmpty())
+		}
+	})
 
 	It("leaves the rules of others alone, and removes all of its own", func() {
 		ours("iptables", "-t", "mangle", "-A", "FORWARD", "-s", "192.0.2.1/32", "-j", "MARK", "--set-xmark", "0x1/0xffffffff")
@@ -188,7 +259,7 @@ var _ = Describe("An iptables that cannot do its work", func() {
 		runner, files := fakes.NewFakeCmdRunner(), fakes.NewFakeFileSystem()
 		runner.AddCmdResult("iptables --version", fakes.FakeCmdResult{Stdout: "iptables v1.8.7 (nf_tables)"})
 		runner.AddCmdResult("iptables-save -c -t mangle", fakes.FakeCmdResult{Stdout: "# Table `mangle' is incompatible, use 'nft' tool.\n"})
-		_, err := iptables.New(runner, files).Check(policyWithoutDir())
+		_, err := iptables.New(runner, files, nil).Check(policyWithoutDir())
 		Expect(err).To(MatchError("reading the mangle table by iptables-save: Table `mangle' is incompatible, use 'nft' tool."))
 	})
 
@@ -196,7 +267,7 @@ var _ = Describe("An iptables that cannot do its work", func() {
 		runner, files := fakes.NewFakeCmdRunner(), fakes.NewFakeFileSystem()
 		runner.AddCmdResult("iptables --version", fakes.FakeCmdResult{Stdout: "iptables v1.8.7 (legacy)"})
 		runner.AddCmdResult("iptables-save -c -t mangle", fakes.FakeCmdResult{Stderr: "Permission denied (you must be root)\n", ExitStatus: 3, Error: fmt.Errorf("exit 3")})
-		_, err := iptables.New(runner, files).Check(policyWithoutDir())
+		_, err := iptables.New(runner, files, nil).Check(policyWithoutDir())
 		Expect(err).To(MatchError("reading the mangle table by iptables-save: Permission denied (you must be root)"))
 	})
 })

@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -12,52 +12,41 @@ import (
 	"privnet/egress"
 )
 
-// tag begins the comment that each of our rules carries. What follows is a hash of the rule and of all
-// before it in its chain: iptables-save spells a rule in another way in each version, a comment never.
+// tag begins the comment that our rules carry. What follows is a hash of the rule and of all before it in its
+// chain: iptables-save spells a rule in another way in each version, a comment never.
 const tag = "privnet:"
 
-// renderedRule is a rule as iptables-restore takes it, and the comment by which it is known again.
+// renderedRule is a rule as iptables-restore takes it, and that by which it is known again: its comment, or
+// its arguments.
 type renderedRule struct {
-	text, comment string
+	text, comment, args string
 }
 
-// render renders a chain's rules in their order.
+// render renders the rules of an unfolded chain in their order. A comment costs a packet nearly as much as another
+// rule, so the forks of trees have none: an address and a goto are spelled in one way only.
 func render(chain egress.Chain) []renderedRule {
 	sum := sha256.New()
 	var out []renderedRule
-	for _, rule := range unfolded(chain.Rules) {
+	for _, rule := range chain.Rules {
 		match, target := matchArgs(rule.Match), targetArgs(rule)
 		fmt.Fprintf(sum, "%d %s %s %s\n", chain.Family, chain.Name, match, target)
-		comment := tag + hex.EncodeToString(sum.Sum(nil)[:6])
-		parts := []string{"-A", chain.Name}
-		parts = append(parts, match...)
-		parts = append(parts, "-m", "comment", "--comment", comment)
-		parts = append(parts, target...)
-		out = append(out, renderedRule{strings.Join(parts, " "), comment})
-	}
-	return out
-}
-
-// unfolded gives a rule for each pair of networks, because a rule of iptables takes one of each.
-func unfolded(rules []egress.Rule) []egress.Rule {
-	var out []egress.Rule
-	for _, rule := range rules {
-		for _, source := range each(rule.Sources) {
-			for _, destination := range each(rule.Destinations) {
-				rule.Sources, rule.Destinations = source, destination
-				out = append(out, rule)
-			}
+		var r renderedRule
+		if isFork(rule) {
+			r.args = strings.Join(slices.Concat(match, target), " ")
+		} else {
+			r.comment = tag + hex.EncodeToString(sum.Sum(nil)[:6])
+			match = append(match, "-m", "comment", "--comment", r.comment)
 		}
+		r.text = strings.Join(slices.Concat([]string{"-A", chain.Name}, match, target), " ")
+		out = append(out, r)
 	}
 	return out
 }
 
-// each is a list of one network for every one of them, and an empty list where there is none.
-func each(networks []netip.Prefix) [][]netip.Prefix {
-	if len(networks) == 0 {
-		return [][]netip.Prefix{nil}
-	}
-	return slices.Collect(slices.Chunk(networks, 1))
+// isFork says whether a rule asks for one network and nothing else, and goes to a chain.
+func isFork(r egress.Rule) bool {
+	plain := egress.Rule{Match: egress.Match{Sources: r.Sources, Destinations: r.Destinations}, Goto: r.Goto}
+	return r.Goto != "" && len(r.Sources)+len(r.Destinations) == 1 && reflect.DeepEqual(r, plain)
 }
 
 func matchArgs(m egress.Match) []string {

@@ -5,29 +5,49 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 
 	nft "github.com/google/nftables"
-	"github.com/mdlayher/netlink"
 
 	"privnet/egress"
 )
 
 var bigEndian = binary.BigEndian
 
-// own is our table.
-var own = &nft.Table{Family: nft.TableFamilyINet, Name: "privnet"}
+// tableName is that of our table in either IP version.
+const tableName = "privnet"
 
-// bufferSize is that of the socket which a transaction goes through as a whole, in bytes.
-const bufferSize = 8 << 20
+// families are those of the tables that hold a policy. In a table for both IP versions, which an earlier version of
+// this program had, each packet would first be asked for its own.
+var (
+	families = []nft.TableFamily{nft.TableFamilyIPv4, nft.TableFamilyIPv6}
+	former   = nft.TableFamilyINet
+)
 
-// elementsAtOnce is how many elements of a set go into one message, whose attributes are short of 64 KiB.
-const elementsAtOnce = 1000
+// familyOf is the family of an IP version's table.
+func familyOf(version egress.Family) nft.TableFamily {
+	if version == egress.IPv6 {
+		return nft.TableFamilyIPv6
+	}
+	return nft.TableFamilyIPv4
+}
 
-// Table is the table of the network namespace of the thread.
+// title is what a table is called in sentences, and by nft.
+func title(family nft.TableFamily) string {
+	name := map[nft.TableFamily]string{nft.TableFamilyIPv4: "ip", nft.TableFamilyIPv6: "ip6", former: "inet"}[family]
+	return "table " + name + " " + tableName
+}
+
+// Table is the tables of the network namespace of the thread.
 type Table struct {
 	// dropped is what was counted before the rules were last replaced, seen since then at the last look.
 	dropped, seen uint64
+	// policy is the last that was rendered.
+	policy   egress.Policy
+	rendered map[nft.TableFamily]table
+	// verified is the generation in which the kernel was read and was as this policy says, or 0.
+	verified uint32
 }
 
 // Name is what the layer is called in logs.
@@ -42,102 +62,123 @@ func (t *Table) Dropped() uint64 { return t.dropped + t.seen }
 
 // Supported says whether the kernel has nf_tables.
 func (t *Table) Supported() bool {
-	_, err := t.read()
+	_, err := read()
 	return err == nil
 }
 
 // Check says in what the kernel differs from the policy, a sentence each.
 func (t *Table) Check(p egress.Policy) ([]string, error) {
-	f, err := t.read()
+	f, err := read()
 	if err != nil {
 		return nil, err
 	}
-	if f.dropped < t.seen {
-		t.dropped += t.seen
+	t.count(f.dropped)
+	wanted, err := t.render(p)
+	if err != nil {
+		return nil, err
 	}
-	t.seen = f.dropped
-	return differences(f, render(p.Rules())), nil
+	return differences(f, wanted), nil
 }
 
-func differences(f found, wanted table) []string {
-	if len(wanted.chains) == 0 {
-		if f.exists {
-			return []string{"table inet privnet is left over"}
-		}
-		return nil
+// render renders a policy, unless it is the one of before: looks are many and policies few.
+func (t *Table) render(p egress.Policy) (map[nft.TableFamily]table, error) {
+	if t.rendered != nil && reflect.DeepEqual(p, t.policy) {
+		return t.rendered, nil
 	}
-	if !f.exists {
-		return []string{"table inet privnet is missing"}
+	rendered, err := render(p.Rules())
+	if err != nil {
+		return nil, err
 	}
+	t.policy, t.rendered, t.verified = p, rendered, 0
+	return rendered, nil
+}
+
+// count notes what the rules have dropped. Less than before is a count that began anew.
+func (t *Table) count(dropped uint64) {
+	if dropped < t.seen {
+		t.dropped += t.seen
+	}
+	t.seen = dropped
+}
+
+func differences(f found, wanted map[nft.TableFamily]table) []string {
 	var out []string
-	if f.dormant {
-		out = append(out, "table inet privnet is dormant")
-	}
-	for _, name := range wanted.names() {
-		shape, exists := f.chains[name]
-		marks := marksOf(wanted.rules[name])
-		switch {
-		case !exists:
-			out = append(out, fmt.Sprintf("chain %s is missing", name))
-		case shape != shapeOf(wanted.chains[name]):
-			out = append(out, fmt.Sprintf("chain %s has another hook, priority or policy", name))
-		case !slices.Equal(f.marks[name], marks):
-			out = append(out, fmt.Sprintf("chain %s is not as it was written: %d rules, %d expected", name, len(f.marks[name]), len(marks)))
+	for _, family := range families {
+		for _, sentence := range f.tables[family].differences(wanted[family]) {
+			out = append(out, title(family)+" "+sentence)
 		}
 	}
-	for name := range f.chains {
-		if _, known := wanted.chains[name]; !known {
-			out = append(out, fmt.Sprintf("chain %s is left over", name))
-		}
-	}
-	for name := range wanted.sets {
-		if !f.sets[name] {
-			out = append(out, fmt.Sprintf("set %s is missing", name))
-		}
+	if f.former {
+		out = append(out, title(former)+" is left over")
 	}
 	slices.Sort(out)
 	return out
 }
 
-func marksOf(rules []rendered) []string {
+func (f foundTable) differences(wanted table) []string {
+	if len(wanted.chains) == 0 {
+		if f.exists {
+			return []string{"is left over"}
+		}
+		return nil
+	}
+	if !f.exists {
+		return []string{"is missing"}
+	}
 	var out []string
-	for _, rule := range rules {
-		out = append(out, rule.mark)
+	if f.dormant {
+		out = append(out, "is dormant")
+	}
+	for _, chain := range wanted.chains {
+		shape, exists := f.chains[chain.name]
+		switch {
+		case !exists:
+			out = append(out, fmt.Sprintf("lacks chain %s", chain.name))
+		case shape != shapeOf(chain.hook):
+			out = append(out, fmt.Sprintf("has chain %s at another hook, priority or policy", chain.name))
+		case !slices.EqualFunc(f.marks[chain.name], chain.rules, func(mark string, rule rendered) bool { return mark == rule.mark }):
+			out = append(out, fmt.Sprintf("has chain %s not as it was written: %d rules, %d expected", chain.name, len(f.marks[chain.name]), len(chain.rules)))
+		}
+	}
+	for name := range f.chains {
+		if _, known := wanted.hooks[name]; !known {
+			out = append(out, fmt.Sprintf("has chain %s left over", name))
+		}
 	}
 	return out
 }
 
-// Apply brings the kernel to the policy: first the sets that are new, which nothing asks yet, then, as a
-// whole, all chains with their rules.
+// Apply brings the kernel to the policy: all that changes, in one transaction.
 func (t *Table) Apply(p egress.Policy) error {
-	f, err := t.read()
+	f, err := read()
 	if err != nil {
 		return err
 	}
-	wanted := render(p.Rules())
+	wanted, err := t.render(p)
+	if err != nil {
+		return err
+	}
 	if len(differences(f, wanted)) == 0 {
 		return nil
 	}
-	connection, err := nft.New(nft.AsLasting(), nft.WithSockOptions(func(socket *netlink.Conn) error {
-		return errors.Join(socket.SetWriteBuffer(bufferSize), socket.SetReadBuffer(bufferSize))
-	}))
-	if err != nil {
-		return fmt.Errorf("connecting to nf_tables: %w", err)
+	var b batch
+	for _, family := range families {
+		if len(f.tables[family].differences(wanted[family])) > 0 {
+			if err := replace(&b, family, f.tables[family], wanted[family]); err != nil {
+				return err
+			}
+		}
 	}
-	defer func() { _ = connection.CloseLasting() }()
-	if len(wanted.chains) == 0 {
-		connection.DelTable(own)
-		return flush(connection, "deleting the table")
+	if f.former {
+		old := work{batch: &b, family: former}
+		if old.deleteTable(); old.err != nil {
+			return old.err
+		}
 	}
-	connection.AddTable(own)
-	if err := addSets(connection, f, wanted); err != nil {
-		return err
+	if err := b.send(); err != nil {
+		return fmt.Errorf("writing the rules: %w", err)
 	}
-	if err := flush(connection, "adding the sets"); err != nil {
-		return err
-	}
-	replace(connection, f, wanted)
-	return flush(connection, "writing the rules")
+	return nil
 }
 
 // Remove takes away everything that is ours.
@@ -149,58 +190,33 @@ func (t *Table) Remove(egress.Policy) error {
 	return err
 }
 
-func flush(connection *nft.Conn, doing string) error {
-	if err := connection.Flush(); err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+// replace writes every chain of a table anew and takes away what is not wanted any more. The base chains stay where
+// they are, so that no packet finds none.
+func replace(b *batch, family nft.TableFamily, f foundTable, wanted table) error {
+	w := work{batch: b, family: family}
+	if len(wanted.chains) == 0 {
+		w.deleteTable()
+		return w.err
 	}
-	return nil
-}
-
-func addSets(connection *nft.Conn, f found, wanted table) error {
-	for name, s := range wanted.sets {
-		if f.sets[name] {
-			continue
-		}
-		object := &nft.Set{Table: own, Name: name, KeyType: nft.TypeIPAddr, Interval: true, Constant: true}
-		// With elements at once, the set would have room for these only.
-		if err := connection.AddSet(object, nil); err != nil {
-			return fmt.Errorf("adding the set %s: %w", name, err)
-		}
-		for elements := range slices.Chunk(s.elements(), elementsAtOnce) {
-			if err := connection.SetAddElements(object, elements); err != nil {
-				return fmt.Errorf("adding to the set %s: %w", name, err)
-			}
-		}
-	}
-	return nil
-}
-
-// replace writes every chain anew and takes away what is not wanted any more.
-func replace(connection *nft.Conn, f found, wanted table) {
-	for name := range f.chains {
-		connection.FlushChain(&nft.Chain{Table: own, Name: name})
+	w.addTable()
+	if f.exists {
+		w.deleteRules()
 	}
 	for name, shape := range f.chains {
-		if hook, known := wanted.chains[name]; !known || shape != shapeOf(hook) {
-			connection.DelChain(&nft.Chain{Table: own, Name: name})
+		if hook, known := wanted.hooks[name]; !known || shape != shapeOf(hook) {
+			w.deleteChain(name)
 		}
 	}
-	accept := nft.ChainPolicyAccept
-	for _, name := range wanted.names() {
-		chain := &nft.Chain{Table: own, Name: name}
-		if place, based := hooks[wanted.chains[name]]; based {
-			chain.Hooknum, chain.Priority, chain.Type, chain.Policy = place.number, place.priority, nft.ChainTypeFilter, &accept
-		}
-		connection.AddChain(chain)
+	for _, chain := range wanted.chains {
+		w.addChain(chain)
 	}
-	for _, name := range wanted.names() {
-		for _, rule := range wanted.rules[name] {
-			connection.AddRule(&nft.Rule{Table: own, Chain: &nft.Chain{Table: own, Name: name}, Exprs: rule.exprs, UserData: []byte(rule.mark)})
+	for _, chain := range wanted.chains {
+		for _, rule := range chain.rules {
+			w.addRule(chain.name, rule)
 		}
 	}
-	for name := range f.sets {
-		if _, known := wanted.sets[name]; !known {
-			connection.DelSet(&nft.Set{Table: own, Name: name})
-		}
+	for _, name := range f.sets {
+		w.deleteSet(name)
 	}
+	return w.err
 }

@@ -85,12 +85,12 @@ var _ = Describe("The rules in nf_tables", func() {
 			p := policy()
 			p.Connection.PrivateNetworks = p.Connection.PrivateNetworks[:1]
 			Expect(table.Apply(p)).To(Succeed())
-			text := nft("list table inet privnet")
+			text := nft("list table ip privnet") + nft("list table ip6 privnet")
 			for _, rule := range []string{
 				"type filter hook forward priority mangle; policy accept;",
 				"type filter hook postrouting priority 150; policy accept;",
-				"meta nfproto ipv6 jump privnet-forward-v6",
-				"ip saddr 10.20.0.0/26 ip daddr 10.150.0.0/16 goto privnet-to-v4",
+				"chain privnet-forward {\n\t\ttype filter hook forward priority mangle; policy accept;\n\t\tcounter packets 0 bytes 0 drop",
+				"ip saddr 10.20.0.0/26 ip daddr 10.150.0.0/16 goto privnet-to",
 				"ip saddr 198.51.100.10 meta l4proto esp return",
 				"rt ipsec missing counter packets 0 bytes 0 drop",
 				"meta ipsec missing counter packets 0 bytes 0 drop",
@@ -109,15 +109,39 @@ var _ = Describe("The rules in nf_tables", func() {
 	It("leave what is right as it is, counters too", func() {
 		isolated(func(table *nftables.Table) {
 			Expect(table.Apply(policy())).To(Succeed())
-			before := nft("-a list table inet privnet")
+			before := nft("-a list table ip privnet")
 			Expect(table.Apply(policy())).To(Succeed())
-			Expect(nft("-a list table inet privnet")).To(Equal(before))
+			Expect(nft("-a list table ip privnet")).To(Equal(before))
+		})
+	})
+
+	It("are counted while they stay as they are", func() {
+		isolated(func(table *nftables.Table) {
+			p := policy()
+			p.Role, p.Connection.Routing = egress.RoleCell, connection.RoutingHost
+			for i := range 20 {
+				p.Connection.PrivateNetworks = append(p.Connection.PrivateNetworks, netip.MustParsePrefix(fmt.Sprintf("10.160.%d.0/25", i)))
+			}
+			Expect(table.Apply(p)).To(Succeed())
+			Expect(table.Check(p)).To(BeEmpty())
+			for _, command := range []string{"ip link set lo up", "ip route add 10.160.0.0/16 dev lo"} {
+				Expect(exec.Command("sh", "-c", command).Run()).To(Succeed())
+			}
+			for i := range 2 {
+				Expect(exec.Command("bash", "-c", fmt.Sprintf("echo >/dev/udp/10.160.%d.9/53", i)).Run()).NotTo(Succeed())
+				Expect(table.Check(p)).To(BeEmpty())
+				Expect(table.Dropped()).To(BeEquivalentTo(i + 1))
+			}
+			nft("add table ip others")
+			Expect(table.Check(p)).To(BeEmpty())
+			Expect(table.Dropped()).To(BeEquivalentTo(2))
 		})
 	})
 
 	DescribeTable("notice and repair", func(damage, sentence string) {
 		isolated(func(table *nftables.Table) {
 			Expect(table.Apply(policy())).To(Succeed())
+			Expect(table.Check(policy())).To(BeEmpty())
 			for _, command := range strings.Split(damage, "\n") {
 				nft(command)
 			}
@@ -126,28 +150,19 @@ var _ = Describe("The rules in nf_tables", func() {
 			Expect(table.Check(policy())).To(BeEmpty())
 		})
 	},
-		Entry("a flush of the ruleset", "flush ruleset", "table inet privnet is missing"),
-		Entry("a flush of our table", "flush table inet privnet", "chain privnet-to-v4 is not as it was written: 0 rules"),
-		Entry("a flush of a chain", "flush chain inet privnet forward", "chain forward is not as it was written: 0 rules"),
-		Entry("a table that was put to sleep", "add table inet privnet { flags dormant; }", "table inet privnet is dormant"),
-		Entry("a rule above ours", "insert rule inet privnet forward accept", "chain forward is not as it was written: 3 rules, 2 expected"),
-		Entry("a chain of somebody", "add chain inet privnet others", "chain others is left over"),
-		Entry("a base chain that others made, elsewhere", "flush chain inet privnet forward\ndelete chain inet privnet forward\nadd chain inet privnet forward { type filter hook forward priority 7 ; }",
-			"chain forward has another hook"),
+		Entry("a flush of the ruleset", "flush ruleset", "table ip privnet is missing"),
+		Entry("our table deleted", "delete table ip6 privnet", "table ip6 privnet is missing"),
+		Entry("a flush of our table", "flush table ip privnet", "table ip privnet has chain privnet-to not as it was written: 0 rules"),
+		Entry("a flush of a chain", "flush chain ip privnet privnet-forward", "has chain privnet-forward not as it was written: 0 rules"),
+		Entry("a table that was put to sleep", "add table ip privnet { flags dormant; }", "table ip privnet is dormant"),
+		Entry("a rule above ours", "insert rule ip6 privnet privnet-forward accept", "table ip6 privnet has chain privnet-forward not as it was written: 2 rules, 1 expected"),
+		Entry("a chain of somebody", "add chain ip privnet others", "table ip privnet has chain others left over"),
+		Entry("a base chain that others made, elsewhere", "flush chain ip privnet privnet-forward\ndelete chain ip privnet privnet-forward\nadd chain ip privnet privnet-forward { type filter hook forward priority 7 ; }",
+			"has chain privnet-forward at another hook"),
+		Entry("the table of an earlier version", "add table inet privnet\nadd chain inet privnet forward { type filter hook forward priority mangle ; }", "table inet privnet is left over"),
 	)
 
-	It("ask sets that nobody can change", func() {
-		isolated(func(table *nftables.Table) {
-			Expect(table.Apply(policy())).To(Succeed())
-			name := strings.Fields(strings.SplitAfter(nft("list sets"), "\tset ")[1])[0]
-			out, err := exec.Command("nft", "delete", "element", "inet", "privnet", name, "{ 10.150.0.0/16 }").CombinedOutput()
-			Expect(err).To(HaveOccurred(), string(out))
-			out, err = exec.Command("nft", "flush", "set", "inet", "privnet", name).CombinedOutput()
-			Expect(err).To(HaveOccurred(), string(out))
-		})
-	})
-
-	It("are thousands of networks as one set", func() {
+	It("are a tree for thousands of networks, which goes when they go", func() {
 		isolated(func(table *nftables.Table) {
 			p := policy()
 			for i := range 4000 {
@@ -155,9 +170,10 @@ var _ = Describe("The rules in nf_tables", func() {
 			}
 			Expect(table.Apply(p)).To(Succeed())
 			Expect(table.Check(p)).To(BeEmpty())
-			Expect(strings.Count(nft("list table inet privnet"), "set networks-")).To(Equal(2), "theirs and the callers'")
+			Expect(nft("list chains ip")).To(ContainSubstring("chain privnet-a-0.0.0.0/0"))
 			Expect(table.Apply(policy())).To(Succeed())
 			Expect(table.Check(policy())).To(BeEmpty())
+			Expect(nft("list chains ip")).NotTo(ContainSubstring("privnet-a-"))
 		})
 	})
 

@@ -3,7 +3,6 @@ package nftables
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	nft "github.com/google/nftables"
 	"github.com/mdlayher/netlink"
@@ -12,16 +11,26 @@ import (
 	"privnet/egress"
 )
 
-// found is the table as the kernel has it.
+// found is what the kernel has of ours.
 type found struct {
+	tables map[nft.TableFamily]foundTable
+	// former says that the table of an earlier version stands.
+	former bool
+	// dropped sums the counters, which only rules that drop have.
+	dropped uint64
+}
+
+// foundTable is a table as the kernel has it.
+type foundTable struct {
 	exists bool
 	// dormant is a table that somebody has switched off.
 	dormant bool
 	chains  map[string]shape
 	// marks are those of each chain's rules, in their order; a rule of somebody else has another one or none.
 	marks map[string][]string
-	sets  map[string]bool
-	// dropped sums the counters, which only rules that drop have.
+	// sets are what others made in our table: we need none.
+	sets []string
+	// dropped sums the counters of this table.
 	dropped uint64
 }
 
@@ -61,134 +70,205 @@ var hooks = map[egress.Hook]place{
 	egress.Postrouting: {nft.ChainHookPostrouting, nft.ChainPriorityRef(*nft.ChainPriorityNATSource + 50)},
 }
 
-// read looks at the table.
-func (t *Table) read() (found, error) {
-	f := found{chains: map[string]shape{}, marks: map[string][]string{}, sets: map[string]bool{}}
-	connection, err := nft.New()
+// attempts is how often a list is read that somebody changes meanwhile.
+const attempts = 5
+
+// read looks at our tables.
+func read() (f found, err error) {
+	s, err := open()
 	if err != nil {
-		return f, fmt.Errorf("connecting to nf_tables: %w", err)
+		return f, err
 	}
-	present, err := connection.ListTableOfFamily(own.Name, own.Family)
-	if errors.Is(err, os.ErrNotExist) {
-		return f, nil
-	}
-	if err != nil {
-		return f, fmt.Errorf("reading the table: %w", err)
-	}
-	// We set no flag; of those that others can set without the table being theirs there is one.
-	f.exists, f.dormant = true, present.Flags != 0
-	chains, err := connection.ListChainsOfTableFamily(own.Family)
-	if err != nil {
-		return f, fmt.Errorf("reading the chains: %w", err)
-	}
-	for _, c := range chains {
-		if c.Table.Name == own.Name {
-			f.chains[c.Name] = seen(c)
+	defer s.close()
+	for range attempts {
+		if f, err = s.read(); !errors.Is(err, errChanged) {
+			break
 		}
 	}
-	sets, err := connection.GetSets(own)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return f, fmt.Errorf("reading the sets: %w", err)
-	}
-	for _, s := range sets {
-		f.sets[s.Name] = true
-	}
-	return f, f.readRules()
+	return f, err
 }
 
-func seen(c *nft.Chain) shape {
-	if c.Hooknum == nil || c.Priority == nil {
-		return plain
+func (s socket) read() (found, error) {
+	f := found{tables: map[nft.TableFamily]foundTable{}}
+	for _, family := range append(families, former) {
+		t := foundTable{chains: map[string]shape{}, marks: map[string][]string{}}
+		err := s.list(unix.NFT_MSG_GETTABLE, header(byte(family), 0), t.readTable)
+		if err == nil && t.exists && family != former {
+			err = t.readContents(s, family)
+		}
+		if err != nil {
+			return f, fmt.Errorf("reading %s: %w", title(family), err)
+		}
+		if family == former {
+			f.former = t.exists
+		} else {
+			f.tables[family], f.dropped = t, f.dropped+t.dropped
+		}
 	}
-	return shape{int(*c.Hooknum), int(*c.Priority), string(c.Type), c.Policy == nil || *c.Policy == nft.ChainPolicyAccept}
+	return f, nil
 }
 
-// readRules reads of each rule what the library does not tell without understanding all of it.
-func (f *found) readRules() error {
-	socket, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		return fmt.Errorf("connecting to nf_tables: %w", err)
+func (t *foundTable) readTable(table []byte) {
+	name, flags := "", uint32(0)
+	attributes(table, func(kind uint16, value []byte) {
+		switch kind {
+		case unix.NFTA_TABLE_NAME:
+			name = text(value)
+		case unix.NFTA_TABLE_FLAGS:
+			flags = bigEndian.Uint32(value)
+		}
+	})
+	if name == tableName {
+		// We set no flag; of those that others can set without the table being theirs there is one.
+		t.exists, t.dormant = true, flags != 0
 	}
-	defer socket.Close()
+}
+
+func (t *foundTable) readContents(s socket, family nft.TableFamily) error {
+	if err := s.list(unix.NFT_MSG_GETCHAIN, header(byte(family), 0), t.readChain); err != nil {
+		return fmt.Errorf("chains: %w", err)
+	}
+	if err := s.list(unix.NFT_MSG_GETSET, header(byte(family), 0), t.readSet); err != nil {
+		return fmt.Errorf("sets: %w", err)
+	}
+	return s.listRules(family, tableName, "", func(r rule) {
+		t.marks[r.chain] = append(t.marks[r.chain], r.mark)
+		t.dropped += r.dropped
+	})
+}
+
+func (t *foundTable) readChain(chain []byte) {
+	table, name, kind, seen := "", "", "", plain
+	policy := uint32(nft.ChainPolicyAccept)
+	attributes(chain, func(attribute uint16, value []byte) {
+		switch attribute {
+		case unix.NFTA_CHAIN_TABLE:
+			table = text(value)
+		case unix.NFTA_CHAIN_NAME:
+			name = text(value)
+		case unix.NFTA_CHAIN_TYPE:
+			kind = text(value)
+		case unix.NFTA_CHAIN_POLICY:
+			policy = bigEndian.Uint32(value)
+		case unix.NFTA_CHAIN_HOOK:
+			attributes(value, func(attribute uint16, value []byte) {
+				switch attribute {
+				case unix.NFTA_HOOK_HOOKNUM:
+					seen.hook = int(bigEndian.Uint32(value))
+				case unix.NFTA_HOOK_PRIORITY:
+					seen.priority = int(int32(bigEndian.Uint32(value)))
+				}
+			})
+		}
+	})
+	if table != tableName {
+		return
+	}
+	if seen != plain {
+		seen.kind, seen.accepts = kind, policy == uint32(nft.ChainPolicyAccept)
+	}
+	t.chains[name] = seen
+}
+
+func (t *foundTable) readSet(set []byte) {
+	table, name := "", ""
+	attributes(set, func(attribute uint16, value []byte) {
+		switch attribute {
+		case unix.NFTA_SET_TABLE:
+			table = text(value)
+		case unix.NFTA_SET_NAME:
+			name = text(value)
+		}
+	})
+	if table == tableName {
+		t.sets = append(t.sets, name)
+	}
+}
+
+// rule is what is read of a rule.
+type rule struct {
+	chain, mark string
+	// dropped is what the rule counted, if it counts and drops.
+	dropped uint64
+}
+
+// listRules gives the rules of a table, or of one of its chains, to take.
+func (s socket) listRules(family nft.TableFamily, table, chain string, take func(rule)) error {
 	encoder := netlink.NewAttributeEncoder()
-	encoder.String(unix.NFTA_RULE_TABLE, own.Name)
-	attributes, err := encoder.Encode()
+	encoder.String(unix.NFTA_RULE_TABLE, table)
+	if chain != "" {
+		encoder.String(unix.NFTA_RULE_CHAIN, chain)
+	}
+	filter, err := encoder.Encode()
 	if err != nil {
 		return fmt.Errorf("asking for the rules: %w", err)
 	}
-	messages, err := socket.Execute(netlink.Message{
-		Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE, Flags: netlink.Request | netlink.Dump},
-		Data:   append([]byte{byte(own.Family), 0, 0, 0}, attributes...),
+	err = s.list(unix.NFT_MSG_GETRULE, append(header(byte(family), 0), filter...), func(one []byte) {
+		if r, in := readRule(one); in == table {
+			take(r)
+		}
 	})
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
-		return fmt.Errorf("reading the rules: %w", err)
-	}
-	for _, message := range messages {
-		if err := f.readRule(message.Data); err != nil {
-			return fmt.Errorf("reading a rule: %w", err)
-		}
+		return fmt.Errorf("rules: %w", err)
 	}
 	return nil
 }
 
-// headerLength is that of nfgenmsg, before a message's attributes.
-const headerLength = 4
-
-func (f *found) readRule(data []byte) error {
-	if len(data) < headerLength {
-		return errors.New("the message is too short")
-	}
-	decoder, err := netlink.NewAttributeDecoder(data[headerLength:])
-	if err != nil {
-		return err
-	}
-	chain, table, mark := "", "", ""
-	var dropped uint64
-	for decoder.Next() {
-		switch decoder.Type() {
+func readRule(data []byte) (r rule, table string) {
+	attributes(data, func(kind uint16, value []byte) {
+		switch kind {
 		case unix.NFTA_RULE_TABLE:
-			table = decoder.String()
+			table = text(value)
 		case unix.NFTA_RULE_CHAIN:
-			chain = decoder.String()
+			r.chain = text(value)
 		case unix.NFTA_RULE_USERDATA:
-			mark = string(decoder.Bytes())
+			r.mark = string(value)
 		case unix.NFTA_RULE_EXPRESSIONS:
-			decoder.Nested(func(list *netlink.AttributeDecoder) error {
-				for list.Next() {
-					list.Nested(func(e *netlink.AttributeDecoder) error { return readCounter(e, &dropped) })
+			var counted uint64
+			attributes(value, func(_ uint16, expression []byte) {
+				packets, drops := readExpression(expression)
+				counted += packets
+				if drops {
+					r.dropped = counted
 				}
-				return nil
 			})
 		}
-	}
-	if table == own.Name {
-		f.marks[chain] = append(f.marks[chain], mark)
-		f.dropped += dropped
-	}
-	return decoder.Err()
+	})
+	return r, table
 }
 
-// readCounter adds the packets that an expression has counted, if it counts.
-func readCounter(e *netlink.AttributeDecoder, packets *uint64) error {
+// readExpression is what an expression has counted, if it counts, and whether it drops.
+func readExpression(expression []byte) (packets uint64, drops bool) {
 	name := ""
-	for e.Next() {
+	attributes(expression, func(kind uint16, value []byte) {
 		switch {
-		case e.Type() == unix.NFTA_EXPR_NAME:
-			name = e.String()
-		case e.Type() == unix.NFTA_EXPR_DATA && name == "counter":
-			e.Nested(func(data *netlink.AttributeDecoder) error {
-				data.ByteOrder = bigEndian
-				for data.Next() {
-					if data.Type() == unix.NFTA_COUNTER_PACKETS {
-						*packets += data.Uint64()
-					}
+		case kind == unix.NFTA_EXPR_NAME:
+			name = text(value)
+		case kind == unix.NFTA_EXPR_DATA && name == "counter":
+			attributes(value, func(kind uint16, value []byte) {
+				if kind == unix.NFTA_COUNTER_PACKETS {
+					packets = bigEndian.Uint64(value)
 				}
-				return nil
+			})
+		case kind == unix.NFTA_EXPR_DATA && name == "immediate":
+			inside(value, unix.NFTA_IMMEDIATE_DATA, func(value []byte) {
+				inside(value, unix.NFTA_DATA_VERDICT, func(value []byte) {
+					inside(value, unix.NFTA_VERDICT_CODE, func(value []byte) { drops = bigEndian.Uint32(value) == verdictDrop })
+				})
 			})
 		}
-	}
-	return nil
+	})
+	return packets, drops
+}
+
+// verdictDrop is NF_DROP of linux/netfilter.h.
+const verdictDrop = 0
+
+// inside gives the attributes of one kind to take.
+func inside(data []byte, wanted uint16, take func(value []byte)) {
+	attributes(data, func(kind uint16, value []byte) {
+		if kind == wanted {
+			take(value)
+		}
+	})
 }

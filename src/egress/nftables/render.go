@@ -6,12 +6,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
 
 	nft "github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"go4.org/netipx"
 	"golang.org/x/sys/unix"
 
 	"privnet/connection"
@@ -39,88 +36,40 @@ const (
 // register is the one that every expression works with.
 const register = 1
 
-// rendered is a rule as the kernel takes it.
+// rendered is a rule as the kernel takes it, each expression in the form of netlink.
 type rendered struct {
-	chain string
-	exprs []expr.Any
+	exprs [][]byte
 	// mark is what the rule is known by: a hash of itself and of all before it in its chain.
 	mark string
 }
 
-// set is a list of networks with a name that its contents decide.
-type set struct {
-	name     string
-	networks []netipx.IPRange
-}
-
-// newSet gives the set of a list's addresses.
-func newSet(networks []netip.Prefix) set {
-	var builder netipx.IPSetBuilder
-	for _, network := range networks {
-		builder.AddPrefix(network)
-	}
-	addresses, _ := builder.IPSet()
-	ranges := addresses.Ranges()
-	return set{fmt.Sprintf("networks-%s", digest(fmt.Sprint(ranges))), ranges}
-}
-
-// elements are the set's in the kernel's order: the start of each range, and the first address after it.
-func (s set) elements() []nft.SetElement {
-	var out []nft.SetElement
-	for _, r := range s.networks {
-		out = append(out, nft.SetElement{Key: r.From().AsSlice()})
-		if after := r.To().Next(); after.IsValid() {
-			out = append(out, nft.SetElement{Key: after.AsSlice(), IntervalEnd: true})
-		}
-	}
-	return out
-}
-
-// chainName is a chain's name in a table that holds both IP versions.
-func chainName(family egress.Family, name string) string { return fmt.Sprintf("%s-v%d", name, family) }
-
-// renderRules renders a chain's rules and the sets that they ask.
-func renderRules(chain egress.Chain) ([]rendered, []set) {
+// renderRules renders the rules of an unfolded chain.
+func renderRules(chain egress.Chain) ([]rendered, error) {
 	var out []rendered
-	var sets []set
 	sum := sha256.New()
 	for _, rule := range chain.Rules {
-		exprs, used := match(rule.Match)
-		sets = append(sets, used...)
-		exprs = append(exprs, act(chain.Family, rule)...)
-		for _, e := range exprs {
-			fmt.Fprintf(sum, "%T %+v\n", e, e)
+		var exprs [][]byte
+		for _, e := range append(match(rule.Match), act(rule)...) {
+			bytes, err := expr.Marshal(byte(familyOf(chain.Family)), e)
+			if err != nil {
+				return nil, fmt.Errorf("encoding a rule of chain %s: %w", chain.Name, err)
+			}
+			exprs = append(exprs, bytes)
+			sum.Write(bytes)
 		}
-		out = append(out, rendered{chainName(chain.Family, chain.Name), exprs, hex.EncodeToString(sum.Sum(nil)[:8])})
+		out = append(out, rendered{exprs, hex.EncodeToString(sum.Sum(nil)[:8])})
 	}
-	return out, sets
-}
-
-func digest(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:8])
+	return out, nil
 }
 
 // match are the expressions that end a rule for a packet that does not fit.
-func match(m egress.Match) (exprs []expr.Any, sets []set) {
+func match(m egress.Match) (exprs []expr.Any) {
 	add := func(more ...expr.Any) { exprs = append(exprs, more...) }
-	if len(m.Sources)+len(m.Destinations) > 0 {
-		// The chain sees nothing else; with this, nft lists the rule in a form that it also reads.
-		add(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register}, equal([]byte{unix.NFPROTO_IPV4}))
+	for _, network := range m.Sources {
+		add(within(network, sourceAt)...)
 	}
-	for _, side := range []struct {
-		networks []netip.Prefix
-		at       uint32
-	}{{m.Sources, sourceAt}, {m.Destinations, destinationAt}} {
-		switch len(side.networks) {
-		case 0:
-		case 1:
-			add(within(side.networks[0], side.at)...)
-		default:
-			s := newSet(side.networks)
-			sets = append(sets, s)
-			add(address(side.at), &expr.Lookup{SourceRegister: register, SetName: s.name})
-		}
+	for _, network := range m.Destinations {
+		add(within(network, destinationAt)...)
 	}
 	add(tunnel(m)...)
 	if m.Protocol != "" {
@@ -138,18 +87,27 @@ func match(m egress.Match) (exprs []expr.Any, sets []set) {
 		add(&expr.Rt{Key: expr.RtClassid, Register: register}, masked(native32(0xffff)),
 			&expr.Cmp{Op: expr.CmpOpNeq, Register: register, Data: native32(uint32(m.NotRealm))})
 	}
-	return exprs, sets
+	return exprs
 }
 
 var protocols = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "icmp": unix.IPPROTO_ICMP, "esp": unix.IPPROTO_ESP}
 
-func address(at uint32) expr.Any {
-	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: at, Len: 4}
+// within asks for an address in the network. Where the kernel loads as many bytes as fast as an address, it needs
+// no mask.
+func within(network netip.Prefix, at uint32) []expr.Any {
+	bytes := network.Masked().Addr().AsSlice()
+	switch network.Bits() {
+	case 8, 16, 32:
+		whole := network.Bits() / 8
+		return []expr.Any{load(at, whole), equal(bytes[:whole])}
+	}
+	mask := binary.BigEndian.AppendUint32(nil, ^uint32(0)<<(32-network.Bits()))
+	return []expr.Any{load(at, len(bytes)), masked(mask), equal(bytes)}
 }
 
-func within(network netip.Prefix, at uint32) []expr.Any {
-	mask := binary.BigEndian.AppendUint32(nil, ^uint32(0)<<(32-network.Bits()))
-	return []expr.Any{address(at), masked(mask), equal(network.Masked().Addr().AsSlice())}
+// load takes bytes of the IP header.
+func load(at uint32, length int) expr.Any {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: at, Len: uint32(length)}
 }
 
 func tunnel(m egress.Match) []expr.Any {
@@ -225,11 +183,8 @@ func inRange(r connection.PortRange) []expr.Any {
 }
 
 // act is what happens to a packet that fits.
-func act(family egress.Family, r egress.Rule) []expr.Any {
+func act(r egress.Rule) []expr.Any {
 	verdict := func(kind expr.VerdictKind, chain string) []expr.Any {
-		if chain != "" {
-			chain = chainName(family, chain)
-		}
 		return []expr.Any{&expr.Verdict{Kind: kind, Chain: chain}}
 	}
 	switch {
@@ -262,54 +217,36 @@ func masked(mask []byte) expr.Any {
 
 func native32(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
 
-// entry is the rule of a base chain that leads an IP version to its own chain.
-func entry(base string, family egress.Family, chain string) rendered {
-	number := byte(unix.NFPROTO_IPV4)
-	if family == egress.IPv6 {
-		number = unix.NFPROTO_IPV6
-	}
-	return rendered{base, []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register}, equal([]byte{number}),
-		&expr.Verdict{Kind: expr.VerdictJump, Chain: chainName(family, chain)},
-	}, digest(fmt.Sprintf("%s %d %s", base, family, chain))}
-}
-
-// base is the name of a hook's base chain.
-func base(hook egress.Hook) string { return strings.ToLower(string(hook)) }
-
-// table is everything that a policy wants in the kernel.
+// table is everything that a policy wants of an IP version in the kernel.
 type table struct {
-	// chains are the base chains, with their hook, and the others, without.
-	chains map[string]egress.Hook
-	rules  map[string][]rendered
-	sets   map[string]set
+	chains []renderedChain
+	// hooks is the chains' by their names.
+	hooks map[string]egress.Hook
+	// dropping are the chains that count what they drop.
+	dropping []string
 }
 
-func render(chains []egress.Chain) table {
-	t := table{map[string]egress.Hook{}, map[string][]rendered{}, map[string]set{}}
-	for _, chain := range chains {
-		name := chainName(chain.Family, chain.Name)
-		t.chains[name] = ""
-		rules, sets := renderRules(chain)
-		t.rules[name] = rules
-		for _, s := range sets {
-			t.sets[s.name] = s
-		}
-		if chain.Hook != "" {
-			b := base(chain.Hook)
-			t.chains[b] = chain.Hook
-			t.rules[b] = append(t.rules[b], entry(b, chain.Family, chain.Name))
-		}
-	}
-	return t
+// renderedChain is a chain as the kernel takes it. One with a hook is a base chain.
+type renderedChain struct {
+	name  string
+	hook  egress.Hook
+	rules []rendered
 }
 
-// names are the chains, each once, in a fixed order.
-func (t table) names() []string {
-	var out []string
-	for name := range t.chains {
-		out = append(out, name)
+func render(chains []egress.Chain) (map[nft.TableFamily]table, error) {
+	out, unfolded := map[nft.TableFamily]table{}, egress.Unfold(chains)
+	for _, version := range []egress.Family{egress.IPv4, egress.IPv6} {
+		out[familyOf(version)] = table{hooks: map[string]egress.Hook{}, dropping: egress.Dropping(unfolded, version)}
 	}
-	slices.Sort(out)
-	return out
+	for _, chain := range unfolded {
+		rules, err := renderRules(chain)
+		if err != nil {
+			return nil, err
+		}
+		t := out[familyOf(chain.Family)]
+		t.chains = append(t.chains, renderedChain{chain.Name, chain.Hook, rules})
+		t.hooks[chain.Name] = chain.Hook
+		out[familyOf(chain.Family)] = t
+	}
+	return out, nil
 }
