@@ -48,15 +48,15 @@ func alone(b *testing.B) {
 	}
 }
 
-// subject is a backend, with what writes the same rules by the program of the packet filter: a dump of them,
-// and how to load it.
+// subject is a backend, with what writes the same rules by the program of the packet filter.
 type subject struct {
 	name  string
 	rules enforcer.Rules
 	// iptables is the program of this variant; dir is where a policy finds it.
 	iptables, dir string
-	dump          string
-	load          []string
+	// program is what loads rules, and pairs the commands that print them and those that load what was printed.
+	program string
+	pairs   [][2][]string
 }
 
 func (s subject) policy(n int) egress.Policy {
@@ -67,17 +67,18 @@ func (s subject) policy(n int) egress.Policy {
 
 func backends(b *testing.B) []subject {
 	logger := boshlog.NewLogger(boshlog.LevelNone)
-	out := []subject{{
-		name: "nftables", rules: &nftables.Table{}, iptables: "iptables-nft",
-		dump: "echo 'add table inet privnet; delete table inet privnet'; nft list table inet privnet", load: []string{"nft", "-f", "-"},
-	}}
+	out := []subject{{name: "nftables", rules: &nftables.Table{}, iptables: "iptables-nft", program: "nft -f", pairs: [][2][]string{
+		{{"sh", "-c", "nft list table ip privnet; nft list table ip6 privnet"}, {"nft", "-f", "-"}},
+	}}}
 	for _, variant := range []string{"nft", "legacy"} {
-		dir := programs(b, variant)
-		out = append(out, subject{
-			name: "iptables-" + variant, rules: iptables.New(system.NewExecCmdRunner(logger), system.NewOsFileSystem(logger), iptables.Glance),
-			iptables: filepath.Join(dir, "iptables"), dir: dir,
-			dump: filepath.Join(dir, "iptables-save") + " -t mangle", load: []string{filepath.Join(dir, "iptables-restore"), "--noflush"},
-		})
+		s := subject{name: "iptables-" + variant, dir: programs(b, variant), program: "iptables-restore",
+			rules: iptables.New(system.NewExecCmdRunner(logger), system.NewOsFileSystem(logger), iptables.Glance)}
+		s.iptables = filepath.Join(s.dir, "iptables")
+		for _, name := range []string{"iptables", "ip6tables"} {
+			path := filepath.Join(s.dir, name)
+			s.pairs = append(s.pairs, [2][]string{{path + "-save", "-t", "mangle"}, {path + "-restore", "--noflush"}})
+		}
+		out = append(out, s)
 	}
 	return out
 }
@@ -89,37 +90,52 @@ func must(b *testing.B, err error) {
 	}
 }
 
-// BenchmarkApply is a first application, beside the program that loads the same rules from a file, in turns.
+// BenchmarkApply is a first application, as the enforcer does it after a look, beside the program that loads the same
+// rules from a file, in turns; and the look that reads it back.
 func BenchmarkApply(b *testing.B) {
 	for _, backend := range backends(b) {
 		for _, n := range []int{10, 100, 1000} {
 			b.Run(fmt.Sprintf("%s/%d", backend.name, n), func(b *testing.B) {
 				alone(b)
 				policy := backend.policy(n)
+				check := func() {
+					_, err := backend.rules.Check(policy)
+					must(b, err)
+				}
 				must(b, backend.rules.Apply(policy))
-				dump, err := exec.Command("sh", "-c", backend.dump).Output()
-				must(b, err)
-				var ours, theirs sample
+				var dumps []string
+				for _, pair := range backend.pairs {
+					dump, err := exec.Command(pair[0][0], pair[0][1:]...).Output()
+					must(b, err)
+					dumps = append(dumps, string(dump))
+				}
+				var ours, theirs, back sample
 				for b.Loop() {
 					must(b, backend.rules.Remove(policy))
+					check()
 					began := time.Now()
 					must(b, backend.rules.Apply(policy))
 					ours = append(ours, milliseconds(began))
+					began = time.Now()
+					check()
+					back = append(back, milliseconds(began))
 
 					must(b, backend.rules.Remove(policy))
-					load := exec.Command(backend.load[0], backend.load[1:]...)
-					load.Stdin = strings.NewReader(string(dump))
 					began = time.Now()
-					out, err := load.CombinedOutput()
-					theirs = append(theirs, milliseconds(began))
-					if err != nil {
-						b.Fatal(err, string(out))
+					for i, pair := range backend.pairs {
+						load := exec.Command(pair[1][0], pair[1][1:]...)
+						load.Stdin = strings.NewReader(dumps[i])
+						if out, err := load.CombinedOutput(); err != nil {
+							b.Fatal(err, string(out))
+						}
 					}
+					theirs = append(theirs, milliseconds(began))
 				}
 				what := fmt.Sprintf("%s, %d networks, ", backend.name, n)
 				tell(b, what+"apply", ours, "ms")
-				tell(b, what+backend.load[0]+" of the same rules", theirs, "ms")
+				tell(b, what+backend.program+" of the same rules", theirs, "ms")
 				tell(b, what+"apply against it", ours.per(theirs), "")
+				tell(b, what+"read back", back, "ms")
 				b.ReportMetric(0, "ns/op")
 			})
 		}

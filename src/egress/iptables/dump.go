@@ -1,7 +1,6 @@
 package iptables
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"regexp"
@@ -22,9 +21,6 @@ type dumpedRule struct {
 }
 
 var (
-	chainLine    = regexp.MustCompile(`^:(\S+) `)
-	ruleLine     = regexp.MustCompile(`^\[(\d+):\d+\] -A (\S+) (.*)$`)
-	ruleComment  = regexp.MustCompile(`--comment "?(` + tag + `[0-9a-f]+)"?( |$)`)
 	targetOf     = regexp.MustCompile(`(?:^| )-[jg] (\S+)`)
 	incompatible = regexp.MustCompile(`(?m)^# (.* is incompatible.*)$`)
 )
@@ -36,24 +32,37 @@ func parse(text string) (dump, error) {
 		return nil, errors.New(m[1])
 	}
 	d := dump{}
-	scanner := bufio.NewScanner(strings.NewReader(text))
-	for scanner.Scan() {
-		line := scanner.Text()
-		if m := chainLine.FindStringSubmatch(line); m != nil {
-			d[m[1]] = nil
-		} else if m := ruleLine.FindStringSubmatch(line); m != nil {
-			packets, err := strconv.ParseUint(m[1], 10, 64)
-			if err != nil {
-				return nil, fmt.Errorf("reading the counter of %q: %w", line, err)
-			}
-			rule := dumpedRule{args: m[3], packets: packets}
-			if c := ruleComment.FindStringSubmatch(m[3]); c != nil {
-				rule.comment = c[1]
-			}
-			d[m[2]] = append(d[m[2]], rule)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if name, isChain := strings.CutPrefix(line, ":"); isChain {
+			name, _, _ = strings.Cut(name, " ")
+			d[name] = nil
+			continue
 		}
+		counters, rule, isRule := strings.Cut(line, "] -A ")
+		if !isRule {
+			continue
+		}
+		packets, _, _ := strings.Cut(strings.TrimPrefix(counters, "["), ":")
+		count, err := strconv.ParseUint(packets, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("reading the counter of %q: %w", line, err)
+		}
+		chain, args, _ := strings.Cut(rule, " ")
+		d[chain] = append(d[chain], dumpedRule{args: args, comment: commentOf(args), packets: count})
 	}
-	return d, scanner.Err()
+	return d, nil
+}
+
+// commentOf is a rule's comment if it is one of ours. Some versions quote it.
+func commentOf(args string) string {
+	_, comment, _ := strings.Cut(args, "--comment ")
+	comment, _, _ = strings.Cut(comment, " ")
+	comment = strings.Trim(comment, `"`)
+	if !strings.HasPrefix(comment, tag) {
+		return ""
+	}
+	return comment
 }
 
 // ours says whether the chain's name is one of ours, also of another version of this program.

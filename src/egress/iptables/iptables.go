@@ -42,11 +42,20 @@ type Table struct {
 	// versions are the words of programs about themselves, as long as these stay the same files.
 	versions map[program]string
 	glance   Glancer
-	// policy is the last that was unfolded, and verified the states in which a table, by its program, was as that
-	// policy says.
+	// policy is the last that was unfolded, and looks what was last found for it in each table, by its program.
 	policy   egress.Policy
 	unfolded []egress.Chain
-	verified map[string]string
+	looks    map[string]look
+}
+
+// look is what was found in a table.
+type look struct {
+	// state is the table's, empty if there is no telling.
+	state string
+	// differences says in what the table differs from what is wanted. If it does, dump is the table.
+	differences []string
+	dump        dump
+	dropped     uint64
 }
 
 // program is a file with the time of its last change.
@@ -58,14 +67,13 @@ type program struct {
 // New gives the table of the network namespace in which the runner's commands run. files reads /proc; glance is
 // Glance in that namespace, or nil.
 func New(runner system.CmdRunner, files system.FileSystem, glance Glancer) *Table {
-	return &Table{runner: runner, files: files, glance: glance, versions: map[program]string{}, verified: map[string]string{}}
+	return &Table{runner: runner, files: files, glance: glance, versions: map[program]string{}, looks: map[string]look{}}
 }
 
 // Name is what the layer is called in logs.
 func (t *Table) Name() string { return "rules" }
 
-// Check says in what the kernel differs from the policy, a sentence each. A table whose state is the one in which
-// nothing differed is not read again.
+// Check says in what the kernel differs from the policy, a sentence each.
 func (t *Table) Check(p egress.Policy) ([]string, error) {
 	var out []string
 	var dropped uint64
@@ -74,18 +82,18 @@ func (t *Table) Check(p egress.Policy) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		found, drops, err := t.look(own, family, t.chains(p, family))
+		l, err := t.look(own, family, t.chains(p, family))
 		if err != nil {
 			return nil, err
 		}
-		dropped += drops
-		out = append(out, prefixed(family, "", found)...)
+		dropped += l.dropped
+		out = append(out, prefixed(family, "", l.differences)...)
 		if other != nil {
-			stale, _, err := t.look(*other, family, nil)
+			stale, err := t.look(*other, family, nil)
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, prefixed(family, other.kind+" ", stale)...)
+			out = append(out, prefixed(family, other.kind+" ", stale.differences)...)
 		}
 	}
 	if dropped < t.seen {
@@ -96,34 +104,34 @@ func (t *Table) Check(p egress.Policy) ([]string, error) {
 	return out, nil
 }
 
-// look says in what a table differs from the wanted chains and what these have dropped.
-func (t *Table) look(v variant, family egress.Family, wanted []egress.Chain) (found []string, dropped uint64, err error) {
-	state := ""
+// look compares a table with the wanted chains. One whose state is that of the last look is not read again.
+func (t *Table) look(v variant, family egress.Family, wanted []egress.Chain) (look, error) {
+	var l look
 	if t.glance != nil {
 		// Before the table is read: what changes while it is makes another state. Whoever cannot glance, reads.
-		state, dropped, err = t.glance(v.kind, family, egress.Dropping(wanted, family))
-		if err == nil && state == t.verified[v.save] {
-			return nil, dropped, nil
+		if state, dropped, err := t.glance(v.kind, family, egress.Dropping(wanted, family)); err == nil {
+			l.state, l.dropped = state, dropped
 		}
-		if err != nil {
-			state = ""
-		}
+	}
+	if last, known := t.looks[v.save]; known && l.state != "" && l.state == last.state {
+		l.differences, l.dump = last.differences, last.dump
+		return l, nil
 	}
 	d, err := t.read(v)
 	if err != nil {
-		return nil, 0, err
+		return look{}, err
 	}
-	found = d.differences(wanted)
-	if delete(t.verified, v.save); len(found) == 0 && state != "" {
-		t.verified[v.save] = state
+	if l.differences, l.dropped = d.differences(wanted), d.dropped(); len(l.differences) > 0 {
+		l.dump = d
 	}
-	return found, d.dropped(), nil
+	t.looks[v.save] = l
+	return l, nil
 }
 
 // chains are the wanted ones of an IP version. Looks are many and policies few.
 func (t *Table) chains(p egress.Policy, family egress.Family) []egress.Chain {
 	if t.unfolded == nil || !reflect.DeepEqual(p, t.policy) {
-		t.policy, t.unfolded, t.verified = p, egress.Unfold(p.Rules()), map[string]string{}
+		t.policy, t.unfolded, t.looks = p, egress.Unfold(p.Rules()), map[string]look{}
 	}
 	return of(t.unfolded, family)
 }
@@ -136,11 +144,11 @@ func (t *Table) Apply(p egress.Policy) error {
 		if err != nil {
 			return err
 		}
-		if err := t.write(own, t.chains(p, family)); err != nil {
+		if err := t.write(own, family, t.chains(p, family)); err != nil {
 			return err
 		}
 		if other != nil {
-			if err := t.write(*other, nil); err != nil {
+			if err := t.write(*other, family, nil); err != nil {
 				return err
 			}
 		}
@@ -178,15 +186,13 @@ func (t *Table) read(v variant) (dump, error) {
 	return d, nil
 }
 
-func (t *Table) write(v variant, chains []egress.Chain) error {
-	d, err := t.read(v)
-	if err != nil {
+func (t *Table) write(v variant, family egress.Family, chains []egress.Chain) error {
+	l, err := t.look(v, family, chains)
+	if err != nil || len(l.differences) == 0 {
 		return err
 	}
-	if len(d.differences(chains)) == 0 {
-		return nil
-	}
-	stdin := strings.NewReader(transaction(d, chains))
+	delete(t.looks, v.save)
+	stdin := strings.NewReader(transaction(l.dump, chains))
 	_, stderr, _, err := t.runner.RunComplexCommand(system.Command{
 		Name: v.restore, Args: []string{"--noflush", "-w", lockSeconds}, Stdin: stdin, Quiet: true,
 	})
@@ -243,10 +249,11 @@ func of(chains []egress.Chain, family egress.Family) []egress.Chain {
 }
 
 func prefixed(family egress.Family, kind string, sentences []string) []string {
-	for i := range sentences {
-		sentences[i] = fmt.Sprintf("IPv%d %smangle: %s", family, kind, sentences[i])
+	var out []string
+	for _, sentence := range sentences {
+		out = append(out, fmt.Sprintf("IPv%d %smangle: %s", family, kind, sentence))
 	}
-	return sentences
+	return out
 }
 
 // families leaves out IPv6 where the kernel has none: then there is nothing to deny either.
