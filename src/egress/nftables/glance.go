@@ -35,7 +35,7 @@ func Generation() (uint32, error) {
 	return generation, nil
 }
 
-// Dropped sums what the rules of some chains of a table have dropped.
+// Dropped sums what the rules of some chains of a table have dropped. A chain without rules is an error.
 func Dropped(version egress.Family, table string, chains []string) (packets uint64, err error) {
 	s, err := open()
 	if err != nil {
@@ -43,7 +43,12 @@ func Dropped(version egress.Family, table string, chains []string) (packets uint
 	}
 	defer s.close()
 	for _, chain := range chains {
-		if err := s.listRules(familyOf(version), table, chain, func(r rule) { packets += r.dropped }); err != nil {
+		rules := 0
+		err := s.listRules(familyOf(version), table, chain, func(r rule) { rules, packets = rules+1, packets+r.dropped })
+		if err == nil && rules == 0 {
+			err = errors.New("there is no rule")
+		}
+		if err != nil {
 			return 0, fmt.Errorf("reading the counters of chain %s: %w", chain, err)
 		}
 	}
