@@ -8,8 +8,9 @@ import (
 	"go4.org/netipx"
 )
 
-// fan is the number of networks that are asked one after the other. More are asked as a tree of chains.
-const fan = 4
+// fan is the number of networks that are asked one after the other. More are asked as a tree of chains, or, where
+// each chain of the tree would repeat what follows the rule, more than few.
+const fan, few = 4, 8
 
 // Unfold writes chains with lists of networks as chains whose rules have at most one network on each side:
 // what every packet filter has. A packet meets a number of rules that grows with the logarithm of the number of
@@ -77,12 +78,12 @@ func (u *unfolding) rule(family Family, r Rule, rest []Rule) []Rule {
 		long, short = sources, destinations
 	}
 	networks := *long.of(&r.Match)
-	if len(networks) <= fan || r.MSS > 0 {
+	t := tree{family: family, side: long, leaf: Rule{Verdict: r.Verdict, Jump: r.Jump, Goto: r.Goto}}
+	if len(networks) <= fan || t.ends() && len(networks) <= few || r.MSS > 0 {
 		return pairs(r)
 	}
 	var out []Rule
 	for _, beside := range each(*short.of(&r.Match)) {
-		t := tree{family: family, side: long, leaf: Rule{Verdict: r.Verdict, Jump: r.Jump, Goto: r.Goto}}
 		entry := Rule{Match: r.Match}
 		*short.of(&entry.Match), *long.of(&entry.Match) = beside, nil
 		if around := common(networks); around.Bits() > 0 {

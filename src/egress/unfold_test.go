@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -56,12 +57,12 @@ var _ = Describe("Rules over many networks", func() {
 	It("are asked few at a time, and most packets meet only the block around all", func() {
 		chains := egress.Unfold(gateway(many(1000, apart)).Rules())
 		for _, chain := range chains {
-			Expect(len(chain.Rules)).To(BeNumerically("<", 12), chain.Name)
+			if strings.Contains(chain.Name, "/") {
+				Expect(len(chain.Rules)).To(BeNumerically("<=", 5), chain.Name)
+			}
 			Expect(len(chain.Name)).To(BeNumerically("<=", 28), chain.Name)
 		}
 		Expect(deepest(chains)).To(BeNumerically("<=", 8))
-		last := chains[len(chains)-1]
-		Expect(last.Rules).To(HaveLen(1), "those of IPv6")
 	})
 
 	It("are one tree for all rules that ask the same", func() {
