@@ -138,7 +138,12 @@ func (w *World) configure(host string, policy map[string]any) error {
 }
 
 func (w *World) enforcer(host, verb string, args ...string) *exec.Cmd {
-	command := w.command(host, w.Enforcer, append([]string{verb, "--config", w.place(host, "enforcer.json"),
+	return w.version(w.Enforcer, host, verb, args...)
+}
+
+// version is a command of one version of the enforcer.
+func (w *World) version(program, host, verb string, args ...string) *exec.Cmd {
+	command := w.command(host, program, append([]string{verb, "--config", w.place(host, "enforcer.json"),
 		"--state-dir", w.place(host, "state"), "--status-file", w.place(host, "state", "status.json")}, args...)...)
 	// The lock of this world, not the machine's.
 	command.Env = append(os.Environ(), "XTABLES_LOCKFILE="+w.lockFile(host))

@@ -18,7 +18,7 @@ type Fault struct {
 
 // Faults lists what can go wrong in a world of these settings.
 func Faults(s Settings) []Fault {
-	return slices.Concat(processFaults(), tunnelFaults(s), ruleFaults(s), routeFaults(), machineFaults(s))
+	return slices.Concat(processFaults(s), tunnelFaults(s), ruleFaults(s), routeFaults(), rebootFaults(), machineFaults(s))
 }
 
 // rulesOf is the layer of a host's rules.

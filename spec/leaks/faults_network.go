@@ -1,7 +1,10 @@
 package leaks
 
 import (
+	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -33,6 +36,7 @@ func tunnelFaults(s Settings) []Fault {
 			}
 			return nil
 		}},
+		{Name: "the SAs expire", Inject: expire},
 		{Name: "ip xfrm policy flush", Removes: Layers{GatewayBlocks}, Inject: func(w *World) error {
 			return w.run(gateway, "ip", "xfrm", "policy", "flush")
 		}, Heal: func(w *World) error { return w.run(gateway, "ip", "xfrm", "policy", "list") }},
@@ -49,6 +53,28 @@ func tunnelFaults(s Settings) []Fault {
 		w.kill("charon-"+gateway, syscall.SIGKILL)
 		return w.startCharon(gateway)
 	}})
+}
+
+// expire brings the tunnel up with SAs that soon end, and waits for that.
+func expire(w *World) error {
+	path := w.place(gateway, "swanctl", "swanctl.conf")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading charon's configuration: %w", err)
+	}
+	short := strings.Replace(string(whole), "policies_fwd_out", "life_time = 1s\n        rekey_time = 0s\n        policies_fwd_out", 1)
+	if err := os.WriteFile(path, []byte(short), 0o600); err != nil {
+		return fmt.Errorf("shortening the SAs' lives: %w", err)
+	}
+	_ = w.swanctl(gateway, "--load-conns")
+	_ = w.swanctl(customer, "--terminate", "--ike", "tunnel", "--force")
+	_ = w.swanctl(customer, "--initiate", "--child", "pairs", "--timeout", "2")
+	time.Sleep(1500 * time.Millisecond)
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		return fmt.Errorf("restoring the SAs' lives: %w", err)
+	}
+	_ = w.swanctl(gateway, "--load-conns")
+	return nil
 }
 
 // attempt asks charon for something. Where another fault has ended charon or the tunnel, there is nothing to

@@ -7,18 +7,15 @@ import (
 	"time"
 )
 
-// swaps is how often a policy is swapped for another in one fault.
-const swaps = 4
-
 // processFaults are those of our own processes.
-func processFaults() []Fault {
+func processFaults(s Settings) []Fault {
 	restart := func(w *World) error { return all(enforced, w.restartEnforcer) }
 	signal := func(s syscall.Signal) func(*World) error {
 		return func(w *World) error {
 			return all(enforced, func(host string) error { w.kill("enforcer-"+host, s); return nil })
 		}
 	}
-	return []Fault{
+	faults := []Fault{
 		{Name: "kill -9 of the enforcers", Inject: signal(syscall.SIGKILL), Heal: restart},
 		{Name: "the enforcers stop", Inject: signal(syscall.SIGTERM), Heal: restart},
 		{Name: "SIGSTOP of the enforcers", Inject: signal(syscall.SIGSTOP), Heal: restart},
@@ -46,12 +43,29 @@ func processFaults() []Fault {
 			})
 		}},
 	}
+	if s.Former == "" {
+		return faults
+	}
+	return append(faults, Fault{Name: "an upgrade from another version", Inject: func(w *World) error {
+		return all(enforced, func(host string) error { return w.replaceEnforcer(host, s.Former) })
+	}, Heal: func(w *World) error {
+		return all(enforced, func(host string) error { return w.replaceEnforcer(host, w.Enforcer) })
+	}})
+}
+
+// replaceEnforcer does what a deployment of another version does.
+func (w *World) replaceEnforcer(host, program string) error {
+	w.kill("enforcer-"+host, syscall.SIGCONT)
+	w.kill("enforcer-"+host, syscall.SIGTERM)
+	// Where iptables is broken by another fault, it fails and what stood must stand.
+	_ = finish(w.version(program, host, "apply"))
+	return w.start("enforcer-"+host, w.version(program, host, "run", "--interval", w.Interval.String()))
 }
 
 // swap does what deployments do: stop, pre-start with another policy, start, and back.
 func swap(w *World) error {
 	return all([]string{cell, gateway}, func(host string) error {
-		for i := range 2 * swaps {
+		for i := range w.Swaps {
 			w.kill("enforcer-"+host, syscall.SIGTERM)
 			policy := w.policy(host)
 			if i%2 == 0 {
@@ -62,6 +76,9 @@ func swap(w *World) error {
 			}
 			// Where iptables is broken by another fault, the swap fails and what stood must stand.
 			_ = w.apply(host)
+		}
+		if err := w.configure(host, w.policy(host)); err != nil {
+			return err
 		}
 		return w.restartEnforcer(host)
 	})

@@ -13,7 +13,12 @@ func ruleFaults(s Settings) []Fault {
 		}
 		return Layers{rulesOf[host]}
 	}
-	for _, table := range []string{"filter", "nat", "raw", "mangle"} {
+	tables := []string{"filter", "nat", "raw", "mangle"}
+	if s.Backend != "legacy" {
+		// Of the legacy one some kernels have none.
+		tables = append(tables, "security")
+	}
+	for _, table := range tables {
 		faults = append(faults, onEach("iptables -F, -X and -Z of "+table, func(host string) Fault {
 			var removes Layers
 			if table == "mangle" {

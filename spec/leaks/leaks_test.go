@@ -65,17 +65,17 @@ func oracle(args ...string) (string, error) {
 // and becomes the oracle.
 const guestScript = `mkdir -p "$1"; [ -e "$1/libexec" ] || mount --bind "/mnt$1" "$1"; shift; exec "$@"`
 
-// oracleInGuest runs the oracle on a kernel that has ESP.
-func oracleInGuest(args ...string) (string, error) {
+// oracleIn runs the oracle on a kernel that has ESP: uml, User-Mode Linux, or qemu.
+func oracleIn(kernel, backend string, args ...string) (string, error) {
 	GinkgoHelper()
 	swan := strongSwan()
-	if _, err := exec.LookPath("linux.uml"); err != nil {
+	if _, err := exec.LookPath("linux.uml"); kernel == "uml" && err != nil {
 		Skip("there is no linux.uml; install it with: sudo scripts/install-tools")
 	}
-	uml, err := filepath.Abs("../kernel/uml")
+	guest, err := filepath.Abs("../kernel/" + kernel)
 	Expect(err).NotTo(HaveOccurred())
-	return run(exec.Command(uml, append([]string{programs, "bash", "-euc", guestScript, "bash", swan, filepath.Join(programs, "oracle"),
-		"-strongswan", swan, "-enforcer", filepath.Join(programs, "egress-enforcer"), "-data-path", "kernel", "-backend", "legacy"}, args...)...))
+	return run(exec.Command(guest, append([]string{programs, "bash", "-euc", guestScript, "bash", swan, filepath.Join(programs, "oracle"),
+		"-strongswan", swan, "-enforcer", filepath.Join(programs, "egress-enforcer"), "-data-path", "kernel", "-backend", backend}, args...)...))
 }
 
 func run(command *exec.Cmd) (string, error) {
@@ -101,10 +101,19 @@ var _ = Describe("Nothing leaks while one layer stands", Serial, func() {
 		})
 	}
 
+	It("with the kernel's ESP and rules in nf_tables", func() {
+		if os.Getenv("QEMU") == "" {
+			Skip("takes minutes; run it with QEMU=1 after: sudo QEMU=1 scripts/install-tools")
+		}
+		report, err := oracleIn("qemu", "nftables", "-rate", "60", "-interval", "4s", "-sequences", "2", "-seed", fmt.Sprint(GinkgoRandomSeed()))
+		Expect(err).NotTo(HaveOccurred(), report)
+		Expect(report).To(MatchRegexp(`kernel, nftables: 0 leaks in \d{4,} packets`))
+	})
+
 	It("with the kernel's ESP", func() {
 		// What is special about it; in User-Mode Linux a program takes a tenth of a second to start.
-		report, err := oracleInGuest("-rate", "60", "-interval", "4s", "-sequences", "0", "-seed", fmt.Sprint(GinkgoRandomSeed()),
-			"-only", "kill -9 of charon|SAs are deleted|policy flush|MASQUERADE|mangle on the gateway|replaced")
+		report, err := oracleIn("uml", "legacy", "-rate", "60", "-interval", "4s", "-sequences", "0", "-seed", fmt.Sprint(GinkgoRandomSeed()),
+			"-only", "kill -9 of charon|SAs are deleted|policy flush|MASQUERADE|mangle on the gateway|replaced|reboot without pre-start on the gateway")
 		Expect(err).NotTo(HaveOccurred(), report)
 		Expect(report).To(MatchRegexp(`kernel, legacy: 0 leaks in \d{4,} packets`))
 	})
@@ -117,7 +126,7 @@ var _ = Describe("Without the enforcers everything leaks, or the specs above pro
 	})
 
 	It("with the kernel's ESP", func() {
-		report, err := oracleInGuest("-control", "-rate", "60")
+		report, err := oracleIn("uml", "legacy", "-control", "-rate", "60")
 		Expect(err).NotTo(HaveOccurred(), report)
 	})
 })

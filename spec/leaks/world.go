@@ -68,6 +68,10 @@ type Settings struct {
 	Backend string
 	// Rate is packets a second of each flow.
 	Rate int
+	// Former is an egress-enforcer of another version, or empty.
+	Former string
+	// Swaps is how often a policy is swapped in one fault.
+	Swaps int
 	// Interval is how often the enforcers look by themselves.
 	Interval time.Duration
 }

@@ -85,6 +85,8 @@ func (p Policy) Settings() []Setting {
 		})
 	case p.Role == RoleGateway:
 		return slices.Concat(noRedirects, gatewaySettings)
+	case p.Role == RoleSharedCell:
+		return noRedirects
 	default:
 		return nil
 	}

@@ -37,6 +37,8 @@ func run() error {
 	flag.StringVar(&trial.StrongSwan, "strongswan", "/var/vcap/packages/strongswan", "the directory of the release's strongSwan")
 	flag.StringVar(&trial.DataPath, "data-path", "userland", "what encrypts: kernel or userland")
 	flag.StringVar(&trial.Backend, "backend", "nft", "what holds the rules: nft or legacy (iptables' variants), or nftables")
+	flag.StringVar(&trial.Former, "former", "", "an egress-enforcer of another version, to upgrade from")
+	flag.IntVar(&trial.Swaps, "swaps", 8, "how often a policy is swapped for another in one fault")
 	flag.IntVar(&trial.Rate, "rate", 200, "packets a second of each flow")
 	flag.DurationVar(&trial.Interval, "interval", time.Second, "how often the enforcers look by themselves")
 	flag.DurationVar(&trial.Dwell, "dwell", 300*time.Millisecond, "how long a fault lasts before the next")
