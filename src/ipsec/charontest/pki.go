@@ -29,14 +29,17 @@ type Pair struct {
 	Serial                  *big.Int
 }
 
-// NewAuthority makes a CA.
-func NewAuthority(name string) Authority {
+// Unknown is an extension that charon does not know and must not ignore.
+var Unknown = pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Critical: true, Value: []byte{asn1.TagNull, 0}}
+
+// NewAuthority makes a CA, with more extensions in its certificate if there are any.
+func NewAuthority(name string, extensions ...pkix.Extension) Authority {
 	GinkgoHelper()
 	key := newKey()
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour),
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SubjectKeyId: []byte(name),
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SubjectKeyId: []byte(name), ExtraExtensions: extensions,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
 	Expect(err).NotTo(HaveOccurred())

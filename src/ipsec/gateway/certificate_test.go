@@ -164,29 +164,36 @@ var _ = Describe("Certificates", func() {
 		customer.Swanctl("--initiate", "--child", "pair-0")
 		before, sas, traffic := gateway.Swanctl("--list-conns", "--raw"), spis(gateway.Swanctl("--list-sas")), network.StartStream(GatewaySegment, Services[0])
 		next := platform.Issue(later, GatewayPublic)
-		wanted := Settings{"certificate": next.Certificate, "private_networks": []string{"10.150.0.0/16"}, "endpoint_crl": agency.RevokePart(),
-			"endpoints": []Settings{{"address": Endpoint, "device": "strongswan", "id": customerName}, {"address": "198.51.100.20", "device": "aws", "id": "vpn2.agency-a.example"}}}
-		for key, value := range wanted {
-			gateway.Overrides[key] = value
+		gateway.Overrides["certificate"], gateway.Overrides["private_networks"] = next.Certificate, []string{"10.150.0.0/16"}
+		gateway.Overrides["endpoints"] = []Settings{{"address": Endpoint, "device": "strongswan", "id": customerName}, {"address": "198.51.100.20", "device": "aws", "id": "vpn2.agency-a.example"}}
+		for _, refused := range []struct{ key, value, want string }{
+			{"endpoint_ca", NewAuthority("Strange CA", Unknown).PEM, "loading connection agency-a-198-51-100-10-ikev2: charon refuses it: .* unable to load certificate: cacert1"},
+			{"endpoint_crl", agency.RevokePart(), "loading endpoint_crl, the CRL of CN=Agency CA: charon refuses it: .*"},
+		} {
+			good := gateway.Overrides[refused.key]
+			gateway.Overrides[refused.key] = refused.value
+			gateway.Configure(gateway.Overrides, Settings{"private_key": next.PrivateKey})
+			reload := gateway.Do("reload")
+			Expect(reload).To(gexec.Exit(1))
+			Expect(reload.Out.Contents()).To(BeEmpty())
+			Expect(reload.Err).To(gbytes.Say(refused.want + "; charon has again what it had"))
+			status := gateway.Do("status")
+			Expect(status).To(gexec.Exit(1))
+			Expect(status.Err).To(gbytes.Say("the last reload failed: " + refused.want))
+			if gateway.Overrides[refused.key] = good; good == nil {
+				delete(gateway.Overrides, refused.key)
+			}
 		}
-		gateway.Configure(gateway.Overrides, Settings{"private_key": next.PrivateKey})
-		reload := gateway.Do("reload")
-		Expect(reload).To(gexec.Exit(1))
-		Expect(reload.Out.Contents()).To(BeEmpty())
-		Expect(reload.Err).To(gbytes.Say("loading endpoint_crl, the CRL of CN=Agency CA: charon refuses it: .*; charon has again what it had"))
 		Expect(gateway.Swanctl("--list-conns", "--raw")).To(Equal(before))
 		Expect(strings.Count(gateway.Swanctl("--list-certs"), "has private key")).To(Equal(1))
 		Expect(spis(gateway.Swanctl("--list-sas"))).To(Equal(sas))
-		status := gateway.Do("status")
-		Expect(status).To(gexec.Exit(1))
-		Expect(status.Err).To(gbytes.Say("the last reload failed: loading endpoint_crl"))
 
 		By("and taken when it is right, without closing what did not change")
 		gateway.Overrides["endpoint_crl"] = agency.Revoke()
 		delete(gateway.Overrides, "private_networks")
 		gateway.Overrides["certificate"] = own.Certificate
 		gateway.Configure(gateway.Overrides, Settings{"private_key": own.PrivateKey})
-		reload = gateway.Do("reload")
+		reload := gateway.Do("reload")
 		Expect(reload).To(gexec.Exit(0))
 		Expect(string(reload.Out.Contents())).To(Equal("added agency-a-198-51-100-20-ikev2\n"))
 		Expect(gateway.Do("status")).To(gexec.Exit(0))
