@@ -30,8 +30,22 @@ func (g Gateway) Check() (ipsec.Config, error) {
 	return job.config, refuseExpired(job.config, g.Now())
 }
 
-// readJob reads what the job configures.
-func (g Gateway) readJob() (configuration, error) { return g.read(g.Paths.Config, g.Paths.Key) }
+// readJob reads what the job configures, and sees that this machine has what that needs.
+func (g Gateway) readJob() (configuration, error) {
+	job, err := g.read(g.Paths.Config, g.Paths.Key)
+	if err != nil {
+		return job, err
+	}
+	if job.config.DataPath == connection.DataPathUserland {
+		if _, err := os.Stat(g.Paths.TUN); err != nil {
+			return job, fmt.Errorf("data_path: userland needs the device %s: %w", g.Paths.TUN, err)
+		}
+	}
+	if job.config.FIPS {
+		return job, g.CheckFIPS()
+	}
+	return job, nil
+}
 
 // readLastGood reads what charon was told last. The job's files may be wrong, or wait for a reload.
 func (g Gateway) readLastGood() (configuration, error) {
@@ -50,16 +64,6 @@ func (g Gateway) read(config, key string) (configuration, error) {
 	var err error
 	if out.config, err = ipsec.Read(out.files[0], out.files[1]); err != nil {
 		return out, err
-	}
-	if out.config.DataPath == connection.DataPathUserland {
-		if _, err := os.Stat(g.Paths.TUN); err != nil {
-			return out, fmt.Errorf("data_path: userland needs the device %s: %w", g.Paths.TUN, err)
-		}
-	}
-	if out.config.FIPS {
-		if err := g.CheckFIPS(); err != nil {
-			return out, err
-		}
 	}
 	if out.rendered, err = ipsec.Render(out.config, ipsec.Paths{Socket: g.Paths.Socket(), Certificates: g.Paths.certificates()}); err != nil {
 		return out, err

@@ -64,10 +64,11 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 	if err != nil {
 		return c.restore(ctx, before, changes, err)
 	}
-	// From here on there is nothing that charon could refuse.
+	// Of what remains charon refuses nothing, and it is done to the end, also when the caller has no more time.
+	ctx = context.WithoutCancel(ctx)
 	for _, key := range want.Keys {
 		if err := c.LoadKey(ctx, key); err != nil {
-			return now, changes, err
+			return c.restore(ctx, before, changes, err)
 		}
 	}
 	var closings []func() error
