@@ -121,12 +121,17 @@ func (n Network) Exec(namespace string, command ...string) string {
 }
 
 // Reaches says whether the gateway reaches a service's address, and its answer the gateway: the kernel
-// there refuses the connection. The route that charon makes selects the source in the segment. A second try, which
-// TCP makes after a second, counts too: the gateway may still be about to install what the customer has.
+// there refuses the connection. The route that charon makes selects the source in the segment, so a connection that
+// began before the route keeps a wrong one. With IKEv1 the gateway may install it after the customer: hence two tries.
 func (n Network) Reaches(address string) bool {
-	output, _ := exec.Command("ip", "netns", "exec", n.Gateway,
-		"timeout", "2.5", "bash", "-c", "</dev/tcp/"+address+"/9").CombinedOutput()
-	return strings.Contains(string(output), "Connection refused")
+	for range 2 {
+		output, _ := exec.Command("ip", "netns", "exec", n.Gateway,
+			"timeout", "1.2", "bash", "-c", "</dev/tcp/"+address+"/9").CombinedOutput()
+		if strings.Contains(string(output), "Connection refused") {
+			return true
+		}
+	}
+	return false
 }
 
 func run(name string, arguments ...string) string {

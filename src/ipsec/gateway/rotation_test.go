@@ -107,10 +107,14 @@ var _ = Describe("Two pre-shared keys", func() {
 	}
 
 	It("are both taken only until the overlap ends", func() {
-		until := time.Now().Add(8 * time.Second)
-		_, gateway, session, peer := start(2, Settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "a", "psk_overlap_until": until.Format(time.RFC3339Nano)})
+		keys := Settings{"psk_a": psk, "psk_b": nextPSK, "active_psk": "a"}
+		_, gateway, session, peer := start(2, keys)
 		peer.Configure(strings.Replace(customer(2, NAT{}, compatibleIKE, compatibleESP), psk, nextPSK, 1))
 		connect(peer)
+		until := time.Now().Add(6 * time.Second)
+		keys["psk_overlap_until"] = until.Format(time.RFC3339Nano)
+		gateway.Configure(gateway.Overrides, keys)
+		Expect(gateway.Do("reload")).To(gexec.Exit(0))
 		Expect(statusOf(gateway).PSKs).To(ConsistOf(And(HaveField("InUse", BeEquivalentTo("b")), HaveField("Until", HaveValue(BeTemporally("~", until, time.Second))), HaveField("Swaps", 1))))
 		Eventually(session.Out, "15s").Should(gbytes.Say("the overlap of two pre-shared keys is over"))
 		Expect(pskInUse(gateway)).To(Equal("a"))
