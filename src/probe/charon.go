@@ -2,6 +2,7 @@ package probe
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"privnet/connection"
@@ -21,6 +22,9 @@ func (o *observation) sawCharon(u vici.Update, now time.Time) {
 		o.sawEvent(e)
 		o.countKnown(e.SA, now)
 	}
+	if o.doubts(u, now) {
+		return
+	}
 	o.sas, o.listedAt = u.SAs, now
 	for _, p := range o.pairs {
 		p.coverage = coverage.Of(p.pair, o.config.Connection.Endpoints, u.SAs)
@@ -36,6 +40,23 @@ func (o *observation) sawCharon(u vici.Update, now time.Time) {
 	if u.Err == nil {
 		o.countAll(u.SAs, now)
 	}
+}
+
+// doubts says whether to wait for another list: one that charon makes while it replaces an IKE_SA has the
+// CHILD_SAs under neither, and no event says that they ended.
+func (o *observation) doubts(u vici.Update, now time.Time) bool {
+	ended := func(e vici.Event) bool { return !e.Up && (e.Kind == vici.IKEUpDown || e.Kind == vici.ChildUpDown) }
+	missing := func(p *pairSeen) bool {
+		return p.coverage.Extent != health.Nothing && coverage.Of(p.pair, o.config.Connection.Endpoints, u.SAs).Extent == health.Nothing
+	}
+	if u.Err != nil || slices.ContainsFunc(u.Events, ended) || !slices.ContainsFunc(o.pairs, missing) {
+		o.doubtedAt = time.Time{}
+		return false
+	}
+	if o.doubtedAt.IsZero() {
+		o.doubtedAt = now
+	}
+	return now.Sub(o.doubtedAt) < doubt
 }
 
 // forgetLosses begins anew with a pair's targets: that they were lost without a tunnel says nothing of the

@@ -14,9 +14,12 @@ import (
 	"privnet/probe/roundtrip"
 )
 
-// lostAfter is how many questions in a row must stay without an answer before a target counts as lost: a
+// LostAfter is how many questions in a row must stay without an answer before a target counts as lost: a
 // single lost packet is no fault.
-const lostAfter = 3
+const LostAfter = 3
+
+// doubt is how long CHILD_SAs may be missing in charon's lists before they are, if no event says that they ended.
+const doubt = 500 * time.Millisecond
 
 // whole is the name of the connection itself in the history, which no pair can have.
 const whole = "connection"
@@ -30,9 +33,11 @@ type observation struct {
 	charonError string
 	sas         []vici.SA
 	listedAt    time.Time
-	tunnels     []*tunnelSeen
-	pairs       []*pairSeen
-	targets     []*targetSeen
+	// doubtedAt is since when the lists lack CHILD_SAs that nobody has ended; zero if they lack none.
+	doubtedAt time.Time
+	tunnels   []*tunnelSeen
+	pairs     []*pairSeen
+	targets   []*targetSeen
 	// seen is what was counted of each CHILD_SA, by its inbound SPI, which outlives charon's numbers.
 	seen    map[string]Traffic
 	history health.History
@@ -158,6 +163,27 @@ func (o *observation) evidence(p *pairSeen) health.Evidence {
 		}
 	}
 	return e
+}
+
+// Overview is a status and what came before it.
+type Overview struct {
+	Status Status
+	// Timelines are by pair (PairName), Days by target.
+	Timelines map[string][]health.Span
+	Days      map[string]roundtrip.Day
+	// At is when this was so.
+	At time.Time
+}
+
+func (o *observation) overview(s Status, now time.Time) Overview {
+	out := Overview{Status: s, Timelines: map[string][]health.Span{}, Days: map[string]roundtrip.Day{}, At: now}
+	for _, p := range o.pairs {
+		out.Timelines[p.name] = o.history.Spans(p.name)
+	}
+	for _, t := range o.targets {
+		out.Days[t.name] = slices.Clone(t.day)
+	}
+	return out
 }
 
 // state is what a restart must not lose.

@@ -71,6 +71,23 @@ func New(config Config, senses Senses, memory Memory, log *slog.Logger) *Prober 
 // Status is what the prober knows. It may be asked at any time.
 func (p *Prober) Status() Status { return *p.status.Load() }
 
+// Overview is what the prober knows, with the day behind it. It fails if the context ends before a prober that
+// watches has answered.
+func (p *Prober) Overview(ctx context.Context) (Overview, error) {
+	answer := make(chan Overview, 1)
+	select {
+	case p.facts <- func(o *observation) { answer <- o.overview(p.Status(), p.senses.Now()) }:
+	case <-ctx.Done():
+		return Overview{}, ctx.Err()
+	}
+	select {
+	case overview := <-answer:
+		return overview, nil
+	case <-ctx.Done():
+		return Overview{}, ctx.Err()
+	}
+}
+
 // Metrics are the prober's metrics.
 func (p *Prober) Metrics() *Metrics { return p.metrics }
 

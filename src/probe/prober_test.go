@@ -104,7 +104,14 @@ func newWorld() *world {
 	return w
 }
 
-func (w *world) tell(sas ...vici.SA) { w.updates <- vici.Update{SAs: sas} }
+// tell lists SAs; without any, the last one has just ended.
+func (w *world) tell(sas ...vici.SA) {
+	u := vici.Update{SAs: sas}
+	if len(sas) == 0 {
+		u.Events = []vici.Event{{Kind: vici.IKEUpDown}}
+	}
+	w.updates <- u
+}
 
 func (w *world) state() health.State { return w.prober.Status().State }
 
@@ -151,7 +158,7 @@ var _ = Describe("A prober on a gateway", func() {
 
 		narrowed := sa("c2", 0, 0)
 		narrowed.Children[0].RemoteTS = narrowed.Children[0].RemoteTS[:1]
-		w.tell(narrowed)
+		w.updates <- vici.Update{SAs: []vici.SA{narrowed}, Events: []vici.Event{{Kind: vici.ChildUpDown, SA: sa("c1", 100, 200)}}}
 		Eventually(w.state).Should(Equal(health.Partial))
 		Expect(w.prober.Status().Reason).To(HavePrefix("10.20.0.0/26=172.30.8.0/22, 10.20.1.0/26=172.30.8.0/22: "))
 
@@ -221,6 +228,28 @@ var _ = Describe("A prober on a gateway", func() {
 		Eventually(func() health.State { return w.prober.Status().Pairs[0].State }, "400ms", "1ms").ShouldNot(Equal(health.Down))
 		Expect(w.prober.Status().Pairs[0].State).To(Equal(health.Up))
 		Eventually(w.state, "5s").Should(Equal(health.Partial), "and it is lost again with the tunnel")
+	})
+
+	It("waits for a second list when CHILD_SAs are missing that nobody has ended, as while an IKE_SA is replaced", func() {
+		w.start(gatewayJSON)
+		w.tell(sa("c1", 100, 200))
+		Eventually(w.state).Should(Equal(health.Up))
+		between := sa("c1", 0, 0)
+		between.State, between.Children = "CONNECTING", nil
+		w.tell(between)
+		Consistently(w.state, "300ms", "5ms").Should(Equal(health.Up))
+		w.tell(sa("c1", 110, 200))
+		Eventually(func() uint64 { return w.prober.Status().Pairs[0].BytesIn }).Should(Equal(uint64(110)), "and counts nothing twice")
+		Expect(w.prober.Status().Tunnels[0].Established).To(BeTrue())
+
+		w.updates <- vici.Update{SAs: []vici.SA{between}, Events: []vici.Event{{Kind: vici.ChildUpDown, SA: sa("c1", 110, 200)}}}
+		Eventually(w.state).Should(Equal(health.Down))
+		w.tell(sa("c2", 1, 1))
+		Eventually(w.state).Should(Equal(health.Up))
+		w.tell(between)
+		time.Sleep(600 * time.Millisecond)
+		w.tell(between)
+		Eventually(w.state).Should(Equal(health.Down), "and it is still missing")
 	})
 
 	It("counts what happens to the tunnel", func() {

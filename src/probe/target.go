@@ -23,7 +23,7 @@ func (t *targetSeen) sawAnswer(r check.Result) {
 		t.missed++
 		t.losses++
 		switch {
-		case t.missed >= lostAfter:
+		case t.missed >= LostAfter:
 			t.answer = health.Lost
 		case t.answer == health.NotAsked:
 			t.answer = health.Waiting

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privnet/commandline"
 	"privnet/probe"
 	"privnet/probe/health"
 )
@@ -20,7 +21,7 @@ import (
 const maxStatus = 16 << 20
 
 func newStatus(f *files) *cobra.Command {
-	asJSON := false
+	asJSON, asHTML := false, false
 	command := &cobra.Command{
 		Use:   "status",
 		Short: "Show the state of every pair; exit 0 if the connection is up, 1 if not",
@@ -28,13 +29,19 @@ func newStatus(f *files) *cobra.Command {
 private network. The exit status is 0 if traffic can pass on every pair (up, or idle: nothing was sent
 for a while), 1 if not or if the prober does not answer.`,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if asJSON && asHTML {
+				return commandline.Usage(errors.New("--json and --html exclude each other"))
+			}
 			status, raw, err := askStatus(command.Context(), f.config)
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			switch {
+			case asHTML:
+				err = writePage(command, f.config)
+			case asJSON:
 				_, err = command.OutOrStdout().Write(raw)
-			} else {
+			default:
 				err = show(command.OutOrStdout(), status)
 			}
 			if err != nil {
@@ -47,7 +54,16 @@ for a while), 1 if not or if the prober does not answer.`,
 		},
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "print the status as the prober serves it")
+	command.Flags().BoolVar(&asHTML, "html", false, "print the page that the prober serves, as one HTML file that needs nothing else")
 	return command
+}
+
+func writePage(command *cobra.Command, config string) error {
+	content, err := ask(command.Context(), config, "/?export")
+	if err == nil {
+		_, err = command.OutOrStdout().Write(content)
+	}
+	return err
 }
 
 func newReady(f *files) *cobra.Command {

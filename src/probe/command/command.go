@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"privnet/ipsec/vici/view"
 	"privnet/probe"
 	"privnet/probe/check"
+	"privnet/probe/page"
 )
 
 // poll is how often charon is asked without a reason, for its counters.
@@ -103,7 +105,10 @@ func run(ctx context.Context, f files, log *slog.Logger) error {
 	served := make(chan error, 1)
 	go func() {
 		defer cancel()
-		served <- probe.Serve(ctx, listeners, prober.Handler())
+		handler := http.NewServeMux()
+		handler.Handle("GET /{$}", page.Handler(prober))
+		handler.Handle("/", prober.Handler())
+		served <- probe.Serve(ctx, listeners, handler)
 	}()
 	log.Info("watching", "org", config.Connection.Org, "role", config.Role, "listen", config.Listen.String())
 	prober.Run(ctx)

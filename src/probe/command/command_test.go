@@ -78,6 +78,16 @@ var _ = Describe("tunnel-prober", func() {
 		Expect(out).To(gbytes.Say(`"enforcement": {\s+"state": "on"`))
 	})
 
+	It("serves the page, and prints it as a file without links to the prober", func() {
+		configure("10.20.0.7", "")
+		prober()
+		Expect(run("ready", "--timeout", "5s")).To(Equal(0))
+		Expect(run("status", "--html")).To(Equal(1))
+		Expect(out).To(gbytes.Say("(?s)<!DOCTYPE html>.*Private network of <strong>agency-a</strong>, seen from a dedicated cell.*</html>"))
+		Expect(string(out.Contents())).NotTo(ContainSubstring("href=\"/"))
+		Expect(run("status", "--html", "--json")).To(Equal(2))
+	})
+
 	It("exits with 1 when no prober answers", func() {
 		configure("10.20.0.7", "")
 		Expect(run("status")).To(Equal(1))
