@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"go4.org/netipx"
+
 	"privnet/connection"
 	"privnet/doctor/signature"
 	"privnet/ipsec/vici"
@@ -32,6 +34,8 @@ type Evidence struct {
 	Services    []Service
 	Enforcement health.Enforcement
 	Network     Network
+	// Cell is nil on a gateway.
+	Cell *CellEvidence
 	// IKE is nil on a cell.
 	IKE *IKE
 	// Probes are the answers of the declared targets that this VM can ask.
@@ -70,6 +74,64 @@ type Route struct {
 	Problem string
 	// Heard says that the next hop answers on the link.
 	Heard bool
+	// Seen is the router that names itself on the way: a gateway if one does, or else the first. It is not
+	// valid if none does.
+	Seen netip.Addr
+}
+
+// CellEvidence is what only a cell has.
+type CellEvidence struct {
+	// Tags are the placement tags of the rep; nil if there is none.
+	Tags        []string
+	TagsProblem string
+	// Apps are the containers on the cell.
+	Apps        []App
+	AppsProblem string
+	// Names are the answers of the private domains' servers.
+	Names []Name
+}
+
+// App is a container and what its security groups let it open.
+type App struct {
+	Container string
+	Open      []Range
+}
+
+// Range is from an address to another, both included.
+type Range struct{ From, To netip.Addr }
+
+// RangeOf is a network's.
+func RangeOf(network netip.Prefix) Range {
+	r := netipx.RangeOfPrefix(network)
+	return Range{r.From(), r.To()}
+}
+
+// And is what both hold; it is not valid if that is nothing.
+func (r Range) And(o Range) Range {
+	if !r.overlaps(o) {
+		return Range{}
+	}
+	if r.From.Less(o.From) {
+		r.From = o.From
+	}
+	if o.To.Less(r.To) {
+		r.To = o.To
+	}
+	return r
+}
+
+func (r Range) overlaps(o Range) bool {
+	return r.From.IsValid() && r.To.IsValid() && o.From.IsValid() && o.To.IsValid() && r.From.Compare(o.To) <= 0 && o.From.Compare(r.To) <= 0
+}
+
+// Name is what asking for a private domain came to.
+type Name struct {
+	Domain string
+	Server netip.Addr
+	// Here says that the server is the cell's own resolver.
+	Here bool
+	// Problem is empty if it answers.
+	Problem string
 }
 
 // IKE is what charon and the wire said.

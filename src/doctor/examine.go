@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"privnet/connection"
 	"privnet/doctor/advice"
 	"privnet/doctor/signature"
 )
@@ -24,7 +23,12 @@ const (
 	NoAnswer      signature.Parameter = "return traffic"
 	ServiceThere  signature.Parameter = "service in the private network"
 	MTU           signature.Parameter = "path MTU"
-	SecurityGroup signature.Parameter = "way out of the cell"
+	WayOut        signature.Parameter = "way out of the cell"
+	Beyond        signature.Parameter = "tunnel behind the gateway"
+	Dedication    signature.Parameter = "dedication of the cell"
+	SecurityGroup signature.Parameter = "security group of the apps"
+	PrivateDNS    signature.Parameter = "private DNS"
+	ResolverHere  signature.Parameter = "resolver of the cell"
 )
 
 // examination makes a report, check by check.
@@ -47,10 +51,13 @@ func Examine(e Evidence) Report {
 		x.ike()
 		x.pairs()
 	} else {
+		x.dedication()
 		x.cellNetwork()
+		x.securityGroups()
 	}
 	x.targets()
 	x.mtu()
+	x.names()
 	x.conclude()
 	return x.report
 }
@@ -115,7 +122,7 @@ func (x *examination) here() {
 	}
 	for _, s := range x.Services {
 		if !x.judge("service", s.Name, s.Problem, Problem{Parameter: ServiceHere, Side: signature.Platform, Got: s.Name,
-			Change: fmt.Sprintf("monit summary; monit restart %s; and read /var/vcap/sys/log/%s", s.Name, s.Name)}) && s.Name == "ipsec-gateway" {
+			Change: advice.For("", ServiceHere, s.Name)}) && s.Name == "ipsec-gateway" {
 			x.blocked = true
 		}
 	}
@@ -162,30 +169,6 @@ func (x *examination) gatewayNetwork() {
 		problem = "there is no route to the internet"
 	}
 	x.judge("default route", "", problem, Problem{Parameter: RouteOut, Side: signature.Platform})
-}
-
-func (x *examination) cellNetwork() {
-	if x.Network.Problem != "" {
-		x.check("route", "", Unknown, x.Network.Problem)
-		return
-	}
-	for _, route := range x.Network.Routes {
-		name := route.PrivateNetwork.String()
-		problem := route.Problem
-		isGateway := slices.ContainsFunc(x.Connection.Gateways, func(g connection.Gateway) bool { return g.Address == route.NextHop })
-		switch {
-		case problem != "" || x.Connection.Routing != connection.RoutingHost:
-		case !route.NextHop.IsValid():
-			problem = "the kernel would send packets for it straight to the link"
-		case !isGateway:
-			problem = fmt.Sprintf("the kernel would send packets for it to %s, which is no gateway of this connection", route.NextHop)
-		case !route.Heard:
-			problem = fmt.Sprintf("the gateway %s does not answer on the link", route.NextHop)
-		}
-		if !x.judge("route", name, problem, Problem{Parameter: RouteToTunnel, Side: signature.Platform, Got: name}) {
-			x.blocked = true
-		}
-	}
 }
 
 // conclude gives the verdict.

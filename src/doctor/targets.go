@@ -40,10 +40,7 @@ func (x *examination) pairTraffic(pair connection.Pair, probes []Probe) {
 		x.check("traffic", name, Unknown, "no probe target declared: a cell cannot see the tunnel")
 		return
 	case !slices.ContainsFunc(probes, func(p Probe) bool { return p.Result.Reached }):
-		x.judge("traffic", name, "no target answers this cell: "+probes[0].Result.Detail, Problem{
-			Parameter: SecurityGroup, Side: signature.Platform, Got: name,
-			Change: "run the doctor on the gateway: if it is healthy there, the cell's packets do not reach it (route, IaaS security group or port security)",
-		})
+		x.silent(pair, name, probes[0].Result.Detail)
 		return
 	default:
 		x.check("traffic", name, OK, "")
@@ -61,6 +58,16 @@ func (x *examination) pairTraffic(pair connection.Pair, probes []Probe) {
 			})
 		}
 	}
+}
+
+// silent is what a cell knows where no target answers: whether the gateway has its packets.
+func (x *examination) silent(pair connection.Pair, name, detail string) {
+	p := Problem{Parameter: WayOut, Side: signature.Platform, Got: name}
+	if slices.ContainsFunc(x.Network.Routes, func(r Route) bool { return r.PrivateNetwork == pair.PrivateNetwork && x.isGateway(r.Seen) }) {
+		p.Parameter = Beyond
+		p.What = "the gateway has this cell's packets, and no target answers: the tunnel or what is behind it does not carry them"
+	}
+	x.judge("traffic", name, "no target answers this cell: "+detail, p)
 }
 
 // bothWays judges a pair by what the tunnel counted, and says whether its services can be judged.

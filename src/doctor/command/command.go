@@ -32,9 +32,11 @@ type options struct {
 }
 
 const about = `tunnel-doctor looks at one org's connection from this VM, a gateway or a dedicated cell, and says from
-near to far what works: configuration, services, egress rules, interface, IKE packets from the endpoint,
-phase 1, identity, pre-shared key, phase 2 and traffic of each pair, services, path MTU. Then it names what
-is wrong, whose side it is on, what to change on the customer's type of device, and what to write to them.
+near to far what works. On a gateway: configuration, services, egress rules, interface, IKE packets from the
+endpoint, phase 1, identity, key or certificate, phase 2 and traffic of each pair, services, path MTU. On a
+cell: its dedication, routes, whether the gateway sees its packets, security groups, traffic, services,
+private DNS. Then it names what is wrong, whose side it is on, what to change on the customer's type of
+device, and what to write to them.
 
 It changes nothing without --fix and opens no tunnel: the customer initiates. Run it as root.
 
@@ -87,6 +89,7 @@ func newRoot() *cobra.Command {
 	flags.StringVar(&o.senses.Gateway.Key, "gateway-psk", o.senses.Gateway.Key, "ipsec-gateway's psk.json")
 	flags.StringVar(&o.senses.Gateway.Data, "gateway-data", o.senses.Gateway.Data, "directory of what ipsec-gateway rendered")
 	flags.StringVar(&o.senses.Gateway.Run, "gateway-run", o.senses.Gateway.Run, "directory of charon's vici socket")
+	flags.TextVar(&o.senses.Resolver, "resolver", o.senses.Resolver, "the VM's own DNS server")
 	flags.StringVar(&o.monit, "monit", "/var/vcap/bosh/bin/monit", "monit, for --fix")
 	return root
 }
@@ -168,7 +171,9 @@ func record(ctx context.Context, path string, lasting time.Duration, out io.Writ
 		return fmt.Errorf("recording: %w", err)
 	}
 	defer file.Close()
-	count, err := capture(ctx, file, lasting)
+	count, err := capture(ctx, file, lasting, func() {
+		fmt.Fprintf(out, "Recording IKE packets for %s. Let the customer's endpoint try now.\n", lasting)
+	})
 	if err != nil {
 		return fmt.Errorf("recording: %w", err)
 	}

@@ -15,8 +15,9 @@ import (
 	"privnet/ipsec/vici"
 )
 
-// capture writes the IKE packets of a while as pcap and says how many there were.
-func capture(ctx context.Context, out io.Writer, lasting time.Duration) (int, error) {
+// capture writes the IKE packets of a while as pcap and says how many there were. ready is called once none can
+// be missed.
+func capture(ctx context.Context, out io.Writer, lasting time.Duration, ready func()) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, lasting)
 	defer cancel()
 	file, err := wire.NewWriter(out)
@@ -24,7 +25,7 @@ func capture(ctx context.Context, out io.Writer, lasting time.Duration) (int, er
 		return 0, err
 	}
 	count := 0
-	err = wire.Listen(ctx, func() {}, func(p wire.Packet) {
+	err = wire.Listen(ctx, ready, func(p wire.Packet) {
 		if err == nil {
 			err = file.Write(p)
 			count++

@@ -1,6 +1,7 @@
 package sense
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -45,7 +46,11 @@ func (s Senses) network(c doctor.Config) doctor.Network {
 	}
 	if c.Role == doctor.Cell {
 		for _, network := range c.Connection.PrivateNetworks {
-			out.Routes = append(out.Routes, routeTo(network, c.Source))
+			route := routeTo(network, c.Source)
+			if route.Problem == "" {
+				route.Seen = wayTo(c, network)
+			}
+			out.Routes = append(out.Routes, route)
 		}
 	}
 	return out
@@ -120,4 +125,13 @@ func (s Senses) services() []doctor.Service {
 		out = append(out, service)
 	}
 	return out
+}
+
+// dial is for datagrams from the source, if it is valid.
+func dial(ctx context.Context, server netip.AddrPort, source netip.Addr) (net.Conn, error) {
+	var dialer net.Dialer
+	if source.IsValid() {
+		dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+	}
+	return dialer.DialContext(ctx, "udp4", server.String())
 }

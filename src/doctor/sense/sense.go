@@ -49,6 +49,8 @@ type Senses struct {
 	Enforcer string
 	// Jobs and PIDs are BOSH's directory of jobs and bpm's of pid files.
 	Jobs, PIDs string
+	// Resolver is the apps' and the VM's: bosh-dns.
+	Resolver netip.AddrPort
 }
 
 // DefaultSenses are those on a VM.
@@ -59,6 +61,7 @@ func DefaultSenses() Senses {
 		Enforcer: "/var/vcap/sys/run/egress-enforcer/status.json",
 		Jobs:     "/var/vcap/jobs",
 		PIDs:     "/var/vcap/sys/run/bpm",
+		Resolver: netip.MustParseAddrPort("169.254.0.2:53"),
 	}
 }
 
@@ -89,6 +92,11 @@ func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
 	e := doctor.Evidence{
 		Role: c.Role, Connection: c.Connection, Source: c.Source,
 		Services: s.services(), Network: s.network(c), Enforcement: s.enforcement(),
+	}
+	if c.Role == doctor.Cell {
+		e.Cell = &doctor.CellEvidence{Names: s.names(ctx, c.Source)}
+		e.Cell.Tags, e.Cell.TagsProblem = s.tags()
+		e.Cell.Apps, e.Cell.AppsProblem = apps(ctx)
 	}
 	carries := true
 	if c.Role == doctor.Gateway {
