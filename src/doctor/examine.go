@@ -98,22 +98,28 @@ func (x *examination) problem(p Problem) {
 	x.report.Problems = append(x.report.Problems, p)
 }
 
-// sentence is what the customer's engineer needs to know, without our words for our things.
+// theirs says our words for our things as the customer's engineer reads them.
+var theirs = strings.NewReplacer("the endpoint", "your endpoint", "the gateway", "our gateway")
+
+// sentence is what the customer's engineer needs to know, to be pasted as it is.
 func (x *examination) sentence(p Problem) string {
-	from := "your VPN endpoint"
+	about := "Your VPN endpoint"
 	if len(x.Connection.Endpoints) > 0 {
-		from += " " + x.Connection.Endpoints[0].Address.String()
+		about += " " + x.Connection.Endpoints[0].Address.String()
 	}
-	text := fmt.Sprintf("On %s, please check the %s: %s", from, p.Parameter, p.What)
-	switch {
-	case p.Got != "" && p.Want != "":
-		text += fmt.Sprintf("; we received %s and expect %s", p.Got, p.Want)
-	case p.Got != "":
-		text += "; we received " + p.Got
-	case p.Want != "":
-		text += "; we expect " + p.Want
+	text := fmt.Sprintf("%s, %s: %s.", about, p.Parameter, p.What)
+	if p.Got != "" {
+		text += fmt.Sprintf(" Seen: %s.", p.Got)
 	}
-	return text + ". " + p.Change
+	if p.Want != "" {
+		text += fmt.Sprintf(" Right: %s.", p.Want)
+	}
+	// The right value is said once.
+	change := advice.For(p.Device, p.Parameter, "")
+	if change == "" || p.Want == "" {
+		change = p.Change
+	}
+	return theirs.Replace(text + " Please " + change)
 }
 
 func (x *examination) here() {

@@ -143,13 +143,13 @@ var _ = Describe("The doctor", func() {
 		var out strings.Builder
 		Expect(doctor.Examine(e).Write(&out)).To(Succeed())
 		Expect(out.String()).To(And(
-			ContainSubstring("Connection of agency-a, seen from a gateway, 2026-11-23 10:00:00Z: BROKEN"),
+			ContainSubstring("Connection of agency-a, seen from a gateway, 2026-11-23 10:00:00Z: BROKEN: phase 1 DH group (customer side)\n"),
 			MatchRegexp(`phase 1 +failed +phase 1 DH group: received group 2 \(MODP-1024\), right is group 14 \(MODP-2048\)`),
 			MatchRegexp(`phase 2 10.20.0.0/26 = 10.150.0.0/16 +not reached`),
 			ContainSubstring("1. What is wrong: phase 1 DH group (customer side)"),
 			ContainSubstring("change:    set the phase 1 Diffie-Hellman group to group 14 (MODP-2048). Network > Network Profiles > IKE Crypto"),
-			ContainSubstring("tell them: On your VPN endpoint 198.51.100.10, please check the phase 1 DH group"),
-			ContainSubstring("we received group 2 (MODP-1024) and expect group 14 (MODP-2048)"),
+			ContainSubstring("tell them: Your VPN endpoint 198.51.100.10, phase 1 DH group: your endpoint's phase 1 (IKE) proposal and our gateway's have no such "+
+				"algorithm in common. Seen: group 2 (MODP-1024). Right: group 14 (MODP-2048). Please set the phase 1 Diffie-Hellman group. Network > Network Profiles > IKE Crypto"),
 			ContainSubstring("something new"),
 		))
 	})

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -89,7 +90,7 @@ func (r Report) ExitCode() int {
 
 // Write prints the report for people.
 func (r Report) Write(out io.Writer) error {
-	fmt.Fprintf(out, "Connection of %s, seen from a %s, %s: %s\n\n", r.Org, r.Role, r.At.UTC().Format("2006-01-02 15:04:05Z"), strings.ToUpper(string(r.Verdict)))
+	fmt.Fprintf(out, "Connection of %s, seen from a %s, %s: %s%s\n\n", r.Org, r.Role, r.At.UTC().Format("2006-01-02 15:04:05Z"), strings.ToUpper(string(r.Verdict)), r.causes())
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "CHECK\tSTATE\tDETAIL")
 	for _, c := range r.Checks {
@@ -121,6 +122,20 @@ func (r Report) Write(out io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// causes are what is wrong, for the first line.
+func (r Report) causes() string {
+	var out []string
+	for _, p := range r.Problems {
+		if cause := fmt.Sprintf("%s (%s side)", p.Parameter, p.Side); !p.Warning && !slices.Contains(out, cause) {
+			out = append(out, cause)
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(out, ", ")
 }
 
 func field(out io.Writer, name, text string) {

@@ -151,8 +151,20 @@ func (x *examination) packets() {
 	}
 	x.judge(name, "", what, Problem{
 		Parameter: NoPackets, Side: signature.Customer, Device: e.Device, Change: advice.For(e.Device, NoPackets, x.gatewayAddress()),
+		Evidence: x.unheard(),
 	})
 	x.blocked = true
+}
+
+// unheard says what of our own could keep the packets away, since the VM cannot see it.
+func (x *examination) unheard() string {
+	text := fmt.Sprintf("nothing on this VM's interfaces within %s; on our side, see that the IaaS lets UDP 500 and 4500 in", x.IKE.Listened)
+	for _, g := range x.Connection.Gateways {
+		if g.Address == x.Source && !slices.Contains(x.Network.Addresses, g.PublicAddress) {
+			text += fmt.Sprintf(" and maps %s to %s", g.PublicAddress, g.Address)
+		}
+	}
+	return text
 }
 
 func (x *examination) gatewayAddress() string {
@@ -177,8 +189,9 @@ func describe(f signature.Finding) string {
 
 func (x *examination) found(f signature.Finding) {
 	what := f.Meaning
+	evidence := f.Evidence
 	if f.Count > 1 {
-		what += fmt.Sprintf(" (%d times)", f.Count)
+		evidence = fmt.Sprintf("%s (%d times)", evidence, f.Count)
 	}
 	if f.Renewal {
 		what += "; a tunnel that still stands ends when its lifetime does"
@@ -191,7 +204,7 @@ func (x *examination) found(f signature.Finding) {
 	}
 	x.problem(Problem{
 		Parameter: f.Parameter, Side: f.Side, What: what, Got: f.Got, Want: f.Want, Device: device,
-		Evidence: f.Evidence, Warning: f.Warning, Since: f.Time,
+		Evidence: evidence, Warning: f.Warning, Since: f.Time,
 	})
 }
 

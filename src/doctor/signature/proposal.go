@@ -176,7 +176,10 @@ func algorithms(names []string, empty string) string {
 	for _, name := range names {
 		out = append(out, Algorithm(name))
 	}
-	return strings.Join(out, " or ")
+	if last := len(out) - 1; last > 0 {
+		return strings.Join(out[:last], ", ") + " or " + out[last]
+	}
+	return out[0]
 }
 
 // named is a mismatch as the parameter that an admin screen has for it.

@@ -79,6 +79,22 @@ var _ = Describe("A reader", func() {
 		Expect(findings[0].Parameter).To(Equal(signature.OneBox))
 	})
 
+	It("bears a line of 64 KiB, and one that would write to the terminal", func() {
+		long := strings.Repeat("\x1b]0;owned\a\r\n\u202e", 64<<10/14)
+		r, findings := read(lines("1",
+			"received packet: from 198.51.100.10[500] to 203.0.113.10[500] (100 bytes)",
+			"looking for peer configs matching 203.0.113.10[203.0.113.10]...198.51.100.10["+long+"]",
+			"no matching peer config found", long), connection.IKEv2)
+		for _, f := range findings {
+			Expect(f.Got + f.Want + f.Evidence).To(Equal(signature.Clean(f.Got + f.Want + f.Evidence)))
+			Expect(len(f.Got)).To(BeNumerically("<=", 17<<10))
+		}
+		for _, l := range r.Unknown() {
+			Expect(l.Text).NotTo(MatchRegexp(`[[:cntrl:]]`))
+			Expect(len(l.Text)).To(BeNumerically("<=", 16<<10))
+		}
+	})
+
 	It("lets through no control character", func() {
 		r, _ := read(lines("1", "new \x1b[31mred\x00 \xff\u202e"), connection.IKEv2)
 		Expect(r.Unknown()[0].Text).To(Equal("new  [31mred  ?"))
