@@ -8,16 +8,19 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-var _ = Describe("A network that is withdrawn", func() {
-	for _, backend := range []string{"iptables", "nftables"} {
-		It("ends its flows on the cell, and leaves new ones to whom they may concern: "+backend, func() {
+var _ = Describe("A flow ends on the cell", func() {
+	network := map[string]any{"private_networks": []string{"10.160.0.0/16"}}
+	port := map[string]any{"allow": []any{map[string]any{"protocol": "tcp", "ports": "8080"}}}
+
+	DescribeTable("with what allowed it, and new ones go where they may",
+		func(backend string, change map[string]any, answer string) {
 			t := newTopology()
-			policy := func(network string) map[string]any {
-				policy := config("cell", cellAddress, "", map[string]any{"private_networks": []string{network}})
+			policy := func(change map[string]any) map[string]any {
+				policy := config("cell", cellAddress, "", change)
 				policy["backend"] = backend
 				return policy
 			}
-			t.apply("cell", policy("10.150.0.0/16"))
+			t.apply("cell", policy(nil))
 			t.apply("gateway", config("gateway", gatewayAddress, "", nil))
 			opened, accepted := make(chan net.Conn, 1), make(chan net.Conn, 1)
 			t.inside("private", func() {
@@ -49,11 +52,16 @@ var _ = Describe("A network that is withdrawn", func() {
 			t.in("internet", "iptables", "-t", "raw", "-A", "PREROUTING", "-d", "10.150.0.0/16")
 			for range 2 {
 				// Also after the next start, of which this policy is all that the enforcer is told.
-				t.apply("cell", policy("10.160.0.0/16"))
+				t.apply("cell", policy(change))
 				Expect(arrives()).To(BeFalse())
 				Expect(t.in("internet", "iptables-save", "-c", "-t", "raw")).To(ContainSubstring("[0:0] -A PREROUTING"), "nothing went astray")
 			}
-			Expect(t.ask("app", service+":8080")).To(Equal("leaked"), "a new flow, to what is private no more")
-		})
-	}
+			Expect(t.ask("app", service+":8080")).To(Equal(answer))
+		},
+		// What is private no more is any other destination, and in this world on the internet, too.
+		Entry("the network, with iptables", "iptables", network, "leaked"),
+		Entry("the network, with nftables", "nftables", network, "leaked"),
+		Entry("the port, with iptables", "iptables", port, "private"),
+		Entry("the port, with nftables", "nftables", port, "private"),
+	)
 })
