@@ -48,7 +48,8 @@ const (
 )
 
 var (
-	privateNetworks = []string{"10.150.0.0/16", "172.30.8.0/22"}
+	// The endpoint stands inside the last one: its IKE and ESP must pass nevertheless.
+	privateNetworks = []string{"10.150.0.0/16", "172.30.8.0/22", "199.9.14.192/26"}
 	services        = []string{
 		"10.150.0.10", "10.150.0.11", "10.150.0.12", "10.150.0.13", serviceAddress,
 		"172.30.8.10", "172.30.8.11", "172.30.8.12", "172.30.8.13",
