@@ -94,6 +94,7 @@ var series = []struct{ name, labels, help string }{
 	{"privnet_probe_reached", "pair target", "1 if the target's last answer came back through the path."},
 	{"privnet_probe_served", "pair target", "1 if the target's last answer was a good one."},
 	{"privnet_probe_path_mtu_bytes", "pair target", "The largest echo request that was answered; 0 if it was not measured."},
+	{"privnet_gateway_reached", "address", "1 if the gateway answered the cell when it was last asked."},
 	{"privnet_enforcement_state", "state", "1 for the state of the rules that keep traffic in the tunnel, 0 for the others."},
 	{"privnet_enforcement_repairs_total", "", "Repairs of the rules."},
 	{"privnet_enforcement_dropped_packets_total", "", "Packets that the rules dropped."},
@@ -150,6 +151,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, t := range s.Targets {
 		t.give(give)
+	}
+	for _, g := range s.Gateways {
+		give("privnet_gateway_reached", truth(g.Reached), g.Address.String())
 	}
 	for key, count := range s.failureCounts {
 		tunnel, reason, _ := strings.Cut(key, " ")

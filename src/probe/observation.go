@@ -18,6 +18,9 @@ import (
 // single lost packet is no fault.
 const LostAfter = 3
 
+// gatewayPort is where a cell asks its gateway whether it is there. That nobody listens is an answer, too.
+const gatewayPort = 9427
+
 // doubt is how long CHILD_SAs may be missing in charon's lists before they are, if no event says that they ended.
 const doubt = 500 * time.Millisecond
 
@@ -38,6 +41,8 @@ type observation struct {
 	tunnels   []*tunnelSeen
 	pairs     []*pairSeen
 	targets   []*targetSeen
+	// gateways are asked on a cell: they are the next hop of all that its apps send to the private networks.
+	gateways []*targetSeen
 	// seen is what was counted of each CHILD_SA, by its inbound SPI, which outlives charon's numbers.
 	seen    map[string]Traffic
 	history health.History
@@ -99,6 +104,11 @@ func newObservation(c Config, state State) *observation {
 		known := slices.ContainsFunc(o.tunnels, func(t *tunnelSeen) bool { return t.endpoint == e.Address })
 		if c.Role == RoleGateway && !known {
 			o.tunnels = append(o.tunnels, &tunnelSeen{e.Address, state.Tunnels[e.Address]})
+		}
+	}
+	for _, g := range c.Connection.Gateways {
+		if c.Role == RoleCell {
+			o.gateways = append(o.gateways, &targetSeen{target: connection.Target{Address: g.Address, Check: connection.CheckTCP, Port: gatewayPort}})
 		}
 	}
 	for _, p := range c.Pairs() {

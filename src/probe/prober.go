@@ -110,10 +110,19 @@ func (p *Prober) Run(ctx context.Context) {
 	}
 	for i, t := range o.targets {
 		delay := check.Splay(p.config.Interval, i, len(o.targets))
-		senses.Go(func() { p.ask(ctx, t, delay) })
+		senses.Go(func() {
+			p.ask(ctx, t, delay, func(r check.Result) {
+				if r.Reached {
+					p.metrics.answered(t.labels(), r.Took)
+				}
+			})
+		})
 		if t.target.Check == connection.CheckICMP {
 			senses.Go(func() { p.measure(ctx, t, delay) })
 		}
+	}
+	for i, g := range o.gateways {
+		senses.Go(func() { p.ask(ctx, g, check.Splay(p.config.Interval, i, len(o.gateways)), func(check.Result) {}) })
 	}
 	p.loop(ctx, o)
 }
@@ -136,14 +145,12 @@ func (p *Prober) hear(o *observation, u vici.Update) {
 	}
 }
 
-func (p *Prober) ask(ctx context.Context, t *targetSeen, delay time.Duration) {
+func (p *Prober) ask(ctx context.Context, t *targetSeen, delay time.Duration, also func(check.Result)) {
 	ask := func(ctx context.Context) check.Result { return p.senses.Ask(ctx, t.target, p.config.Source) }
 	check.Repeat(ctx, p.config.Interval, delay, ask, func(r check.Result) {
 		p.tell(ctx, func(*observation) {
 			t.sawAnswer(r)
-			if r.Reached {
-				p.metrics.answered(t.labels(), r.Took)
-			}
+			also(r)
 		})
 	})
 }

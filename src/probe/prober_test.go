@@ -283,6 +283,17 @@ var _ = Describe("A prober on a cell", func() {
 		Expect(w.prober.Status().Targets[0]).To(And(HaveField("Served", false), HaveField("Reason", "connection refused")))
 	})
 
+	It("asks the gateway, too, of which a refusal is an answer enough", func() {
+		w.answer.Store(&check.Result{Asked: true, Reached: true, Detail: "connection refused"})
+		w.start(cellJSON)
+		Eventually(func() []probe.NextHop { return w.prober.Status().Gateways }, "3s").Should(HaveExactElements(And(
+			HaveField("Address", netip.MustParseAddr("10.20.0.4")), HaveField("Reached", true), HaveField("Reason", ""))))
+		Expect(w.value(`privnet_gateway_reached{address="10.20.0.4"}`)()).To(Equal(1.0))
+		w.answer.Store(&check.Result{Asked: true, Detail: "no answer within 400ms"})
+		Eventually(func() probe.NextHop { return w.prober.Status().Gateways[0] }, "5s").Should(And(
+			HaveField("Reached", false), HaveField("Missed", BeNumerically(">=", 3)), HaveField("Reason", "no answer within 400ms")))
+	})
+
 	It("says of a pair without targets that it does not know", func() {
 		w.start(cellJSON)
 		Eventually(func() health.State { return w.prober.Status().Pairs[0].State }).Should(Equal(health.Up))

@@ -45,6 +45,9 @@ func (o *observation) status() Status {
 	for _, t := range o.targets {
 		s.Targets = append(s.Targets, t.report())
 	}
+	for _, g := range o.gateways {
+		s.Gateways = append(s.Gateways, g.reportHop())
+	}
 	return s
 }
 
@@ -66,7 +69,8 @@ func (t *tunnelSeen) report(sas []vici.SA, listedAt time.Time, configured *Confi
 	out.RemoteID, out.RemotePort = sa.RemoteID, sa.RemotePort
 	out.RemoteNAT, out.LocalNAT = sa.RemoteNAT, sa.LocalNAT
 	out.Algorithms = sa.Algorithms.String()
-	if out.Established && configured.Known {
+	// A gateway of an earlier release does not say what it offers.
+	if out.Established && configured.Known && configured.offer.IKE != "" {
 		out.Differences = differences(sa, configured.offer)
 	}
 	return out
@@ -106,6 +110,17 @@ func (t *targetSeen) report() Target {
 	}
 	if t.last.Reached {
 		out.Seconds = t.last.Took.Seconds()
+	}
+	return out
+}
+
+// reportHop is the report on a gateway, of which only silence is a fault.
+func (t *targetSeen) reportHop() NextHop {
+	out := NextHop{Address: t.target.Address, Reached: t.last.Reached, Missed: t.missed, AskedAt: t.last.At}
+	if t.last.Reached {
+		out.Seconds = t.last.Took.Seconds()
+	} else {
+		out.Reason = t.last.Detail
 	}
 	return out
 }

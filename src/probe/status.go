@@ -28,6 +28,8 @@ type Status struct {
 	Tunnels       []Tunnel       `json:"tunnels"`
 	Pairs         []Pair         `json:"pairs"`
 	Targets       []Target       `json:"targets"`
+	// Gateways are how a cell sees the gateways; absent on a gateway.
+	Gateways []NextHop `json:"gateways,omitempty"`
 	// Failures are those of charon's that nothing has overtaken, the earliest stage first.
 	Failures []Failure `json:"failures"`
 	// LastFailure is the last of all, also if it is overcome; absent if there was none.
@@ -167,4 +169,15 @@ type Target struct {
 	Losses    uint64  `json:"losses"`
 	// PathMTU is the size in bytes of the largest echo request that was answered; 0 unless it was measured.
 	PathMTU int `json:"path_mtu"`
+}
+
+// NextHop is a gateway as a cell sees it. It says nothing of the tunnel.
+type NextHop struct {
+	Address netip.Addr `json:"address"`
+	// Reached says that the last answer, if only a refusal, came back.
+	Reached bool      `json:"reached"`
+	Missed  int       `json:"missed"`
+	Reason  string    `json:"reason,omitempty"`
+	AskedAt time.Time `json:"asked_at,omitzero"`
+	Seconds float64   `json:"seconds,omitempty"`
 }

@@ -1,5 +1,7 @@
 package signature
 
+import "slices"
+
 // The names of failures that no line tells, but what does not come.
 const (
 	answersLost        = "answers-lost"
@@ -10,7 +12,7 @@ const (
 func FailureNames() []string {
 	var out []string
 	for _, row := range Rows {
-		if row.effect == failure || row.effect == closedByPeer {
+		if slices.Contains([]effect{failure, refusedByPeer, closedByPeer, childRenewed, ikeRenewed}, row.effect) {
 			out = append(out, row.Name)
 		}
 	}

@@ -148,6 +148,9 @@ func show(out io.Writer, s probe.Status) error {
 	for _, t := range s.Tunnels {
 		fmt.Fprintf(out, "Tunnel with %s: %s\n", t.Endpoint, describe(t))
 	}
+	for _, g := range s.Gateways {
+		fmt.Fprintf(out, "Gateway %s: reached %t%s\n", g.Address, g.Reached, because(g.Reason))
+	}
 	for _, f := range s.Failures {
 		showFailure(out, "Failure", f)
 	}

@@ -21,7 +21,10 @@ func hops(s probe.Status, now time.Time) []hop {
 	}
 	out := []hop{apps, rules(s)}
 	if !onGateway {
-		out = append(out, hop{Name: "Gateway and tunnel", Mark: "unseen", Word: "not seen from here", Details: []string{"ask the prober on the gateway"}})
+		for _, g := range s.Gateways {
+			out = append(out, nextHop(g))
+		}
+		out = append(out, hop{Name: "Tunnel", Mark: "unseen", Word: "not seen from here", Details: []string{"ask the prober on the gateway"}})
 	} else {
 		out = append(out, gateway(s))
 		for _, t := range s.Tunnels {
@@ -55,6 +58,20 @@ func gateway(s probe.Status) hop {
 		h.Mark, h.Word, h.Details = "bad", "IKE daemon does not answer", []string{s.Charon.Reason}
 	case s.Configuration != nil && s.Configuration.Known && !s.Configuration.Healthy:
 		h.Mark, h.Details = "fair", []string{s.Configuration.Reason}
+	}
+	return h
+}
+
+// nextHop is a gateway as a cell sees it.
+func nextHop(g probe.NextHop) hop {
+	h := hop{Name: "Gateway", Address: g.Address.String(), Mark: "good", Word: "answers"}
+	switch {
+	case g.AskedAt.IsZero():
+		h.Mark, h.Word = "unsure", "not asked yet"
+	case !g.Reached && g.Missed >= probe.LostAfter:
+		h.Mark, h.Word, h.Details = "bad", "no answer", []string{g.Reason}
+	case !g.Reached:
+		h.Mark, h.Word = "unsure", "missed"
 	}
 	return h
 }

@@ -76,7 +76,7 @@ var _ = Describe("The page", func() {
 		Expect(way(up())).To(MatchRegexp(`Apps 10\.20\.0\.0/26 not seen from here .* Egress rules on this VM on .* Gateway 10\.20\.0\.4 IKE daemon answers .*Tunnel to 198\.51\.100\.10 up, IKEv2 .* Private network 10\.150\.0\.0/16, 172\.30\.8\.0/22 2 of 2 pairs work 2 of 2 targets answer`))
 		Expect(way(down())).To(MatchRegexp(`Tunnel to 198\.51\.100\.10 down phase 1 has begun and is not complete .* 0 of 2 pairs work 0 of 2 targets answer`))
 		Expect(way(unknown())).To(MatchRegexp(`Egress rules on this VM not known .* IKE daemon does not answer .* Tunnel to 198\.51\.100\.10 not known`))
-		Expect(way(cell())).To(MatchRegexp(`Apps 10\.20\.0\.0/26 here .* Gateway and tunnel not seen from here`))
+		Expect(way(cell())).To(MatchRegexp(`Apps 10\.20\.0\.0/26 here .* Gateway 10\.20\.0\.4 answers Tunnel not seen from here`))
 	})
 
 	It("tells what failed, whose side it is on, and what to do; and that it is overcome", func() {
