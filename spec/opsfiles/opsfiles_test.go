@@ -17,7 +17,7 @@ var vars = map[string]any{
 	"gateway_address": "10.20.0.4", "gateway_public_address": "203.0.113.10", "public_network": "public",
 	"private_networks": []any{"10.150.0.0/16"}, "endpoint_address": "198.51.100.10", "endpoint_device": "paloalto",
 	"endpoint_ca": "-----BEGIN CERTIFICATE-----", "waived_algorithm": "modp1024", "waiver_reason": "an old device", "waiver_until": "2027-03-31",
-	"segments_pool": []any{"10.20.0.0/16"}, "path_mtu": 1400, "active_psk": "b",
+	"segments_pool": []any{"10.20.0.0/16"}, "path_mtu": 1400, "management_networks": []any{"198.18.0.0/24"}, "active_psk": "b",
 	"gateway_vm_extension":    "private-network-agency-a-gateway",
 	"private_network_version": "1.0.0", "private_network_url": "https://example.com/private-network-1.0.0.tgz",
 	"private_network_sha256": "0000000000000000000000000000000000000000000000000000000000000000",
@@ -28,6 +28,7 @@ var vars = map[string]any{
 var (
 	forGateway = []string{
 		"vpn-gateway-ikev1.yml", "vpn-gateway-userland-data-path.yml", "vpn-gateway-path-mtu.yml",
+		"vpn-gateway-management-networks.yml",
 		"vpn-gateway-routing-iaas.yml", "vpn-gateway-next-psk.yml", "vpn-gateway-public-nic.yml", "vpn-gateway-fips.yml",
 		"vpn-gateway-tunnel-doctor.yml", "use-final-release.yml",
 	}
