@@ -164,6 +164,7 @@ var faults = []fault{
 		b.block("-s " + GatewayPublic + " -p udp --sport 4500")
 		_ = b.customer.Try("--initiate", "--child", "pair-0", "--timeout", "13")
 	}, silent: true, parameter: signature.AnswersOn4500, side: signature.Between},
+	{name: "NAT without NAT traversal", versions: "1", bench: settings{nat: NAT{Customer: true}}, before: func(b *bench) { b.withoutNATTraversal() }, parameter: signature.NATTraversal, side: signature.Customer},
 	{name: "ESP to the gateway blocked", versions: "12", after: func(b *bench) { b.block("-d " + GatewayPublic + " -p udp --dport 4500 -m u32 ! --u32 0>>22&0x3C@8=0") }, parameter: doctor.NoAnswer, side: signature.Customer},
 	{name: "ESP from the gateway blocked", versions: "12", after: func(b *bench) { b.block("-s " + GatewayPublic + " -p udp --sport 4500 -m u32 ! --u32 0>>22&0x3C@8=0") }, parameter: doctor.NoAnswer, side: signature.Customer},
 	{name: "a path that swallows large packets", versions: "12", after: func(b *bench) { b.block("-p udp -m length --length 1300:") }, parameter: doctor.MTU, side: signature.Between},
@@ -279,6 +280,27 @@ var _ = Describe("Of two faults, the doctor names", func() {
 			b.customer.Configure(p.configuration())
 			Expect(b.fail()).NotTo(Succeed())
 			Expect(names(b)).To(Equal([]signature.Parameter{signature.PrivateSelector}))
+		})
+
+		It(fmt.Sprintf("both behind a tunnel that stands (IKEv%d)", version), func() {
+			p := healthyPeer(version)
+			if version == 1 {
+				p.local, p.remote = p.local[:1], p.remote[:1]
+			} else {
+				p.local[0] = "10.150.0.0/16"
+			}
+			b := newBench(p, settings{})
+			Expect(b.initiate()).To(Succeed())
+			Expect(b.stopService()).To(Succeed())
+			Expect(names(b)).To(Equal([]signature.Parameter{doctor.PairMissing, doctor.ServiceThere}))
+		})
+
+		It(fmt.Sprintf("the broken one before the one that is worth knowing (IKEv%d)", version), func() {
+			b := newBench(healthyPeer(version), settings{})
+			Expect(b.initiate()).To(Succeed())
+			b.rekey(6)
+			b.in(b.network.Customer, "iptables -w -I INPUT -s 10.20.0.0/26 -j DROP")
+			Expect(slices.Compact(names(b))).To(Equal([]signature.Parameter{doctor.NoAnswer, signature.ESPLifetime}))
 		})
 
 		It(fmt.Sprintf("ours and theirs (IKEv%d)", version), func() {

@@ -158,6 +158,27 @@ var _ = Describe("On a cell, the doctor", func() {
 		Expect(code).To(BeZero())
 	})
 
+	It("looks once as an errand, ends as it found things, and leaves its archive for --download-logs", func() {
+		b := newCellBench()
+		run, err := filepath.Abs("../../jobs/tunnel-doctor/templates/run.erb")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.Mkdir(b.path("logs"), 0o755)).To(Succeed())
+		// A /var of its own, with what the errand finds on a VM that has no enforcer.
+		errand := exec.Command("ip", "netns", "exec", b.cell, "unshare", "--mount", "bash", "-euc", `
+			mount -t tmpfs tmpfs /var
+			vcap=/var/vcap
+			mkdir -p $vcap/{packages/privnet/bin,jobs/tunnel-doctor/config,sys/log/tunnel-doctor}
+			mount --bind "$1/logs" $vcap/sys/log/tunnel-doctor
+			ln -s "$2" $vcap/packages/privnet/bin/
+			cp "$1/doctor.json" $vcap/jobs/tunnel-doctor/config/
+			exec bash "$3"`, "errand", b.dir, program("tunnel-doctor"), run)
+		output, err := errand.CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		Expect(errand.ProcessState.ExitCode()).To(Equal(1), "%s", output)
+		Expect(string(output)).To(And(ContainSubstring("BROKEN: egress rules (platform side)"), ContainSubstring("sys/log/tunnel-doctor/bundle.tgz")))
+		Expect(b.path("logs/bundle.tgz")).To(BeARegularFile())
+	})
+
 	DescribeTable("names exactly", Label(catalogue+" cell"), func(breakIt func(b cellBench), parameter signature.Parameter, side signature.Side) {
 		b := newCellBench()
 		breakIt(b)

@@ -69,3 +69,14 @@ func (b *bench) secondBox() Customer {
 	p.source = "192.168.78.2"
 	return StartCustomer(there, p.configuration())
 }
+
+// withoutNATTraversal makes the endpoint one that has none: its first message loses the vendor IDs by which it
+// offers NAT traversal (RFC 3947), since the payload before them is made the last. They are in clear, and IKEv1
+// does not authenticate them.
+func (b *bench) withoutNATTraversal() {
+	GinkgoHelper()
+	const udp, exchange, noResponder, next = "udp dport 500", "@th,208,8 2", "@th,128,64 0", "@th,288,8 set 0"
+	b.in(b.network.Internet, "nft add table ip change")
+	b.in(b.network.Internet, "nft add chain ip change forward { type filter hook forward priority 0 ; }")
+	b.in(b.network.Internet, "nft add rule ip change forward "+strings.Join([]string{udp, exchange, noResponder, next, "udp checksum set 0"}, " "))
+}

@@ -24,7 +24,7 @@ var phase1 = []struct {
 	parameters []signature.Parameter
 }{
 	{"IKE packets from the endpoint", []signature.Parameter{signature.SourceAddress, signature.GatewayFirewall, signature.GatewayConnection, signature.AnswersOn500, signature.RequestsOn4500, signature.AnswersOn4500, signature.Retries}},
-	{"phase 1", []signature.Parameter{signature.IKEVersion, signature.IKEEncryption, signature.IKEHash, signature.IKEPRF, signature.IKEGroup, signature.ExchangeMode, signature.Path, signature.OneBox, signature.IKELifetime, signature.IdleTimeout}},
+	{"phase 1", []signature.Parameter{signature.IKEVersion, signature.IKEEncryption, signature.IKEHash, signature.IKEPRF, signature.IKEGroup, signature.ExchangeMode, signature.Path, signature.OneBox, signature.IKELifetime, signature.IdleTimeout, signature.NATTraversal}},
 	{"identity", []signature.Parameter{signature.AuthMethod, signature.OwnIdentityType, signature.OwnIdentityValue, signature.PeerIdentity}},
 	{proof, []signature.Parameter{signature.PreSharedKey, signature.GatewayKey, signature.Certificate, signature.Clock, signature.CertificateCA, signature.CertificateName, signature.Revoked, signature.GatewayTrust}},
 }
@@ -37,7 +37,7 @@ const (
 )
 
 // lostAnyway are the parameters that keep a tunnel from working though the gateway thinks that it stands.
-var lostAnyway = []signature.Parameter{signature.AnswersOn4500, signature.GatewayFirewall}
+var lostAnyway = []signature.Parameter{signature.AnswersOn4500, signature.GatewayFirewall, signature.NATTraversal}
 
 func (x *examination) ike() {
 	switch {

@@ -56,6 +56,7 @@ var places = map[signature.Parameter]place{
 	signature.OwnIdentityValue:       {peer, "set the local identity", " to "},
 	signature.PeerIdentity:           {peer, "set the peer (remote) identity", " to "},
 	signature.OneBox:                 {peer, "give each device an identity and a connection of its own, or switch one off", ": "},
+	signature.NATTraversal:           {path, "switch NAT traversal", " "},
 	signature.IdleTimeout:            {idle, "switch the idle timeout off", ": "},
 	signature.Certificate:            {certificate, "replace the device's certificate", " by "},
 	signature.Clock:                  {clock, "set the clock of the device and of the CA that issued its certificate", "; "},

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"time"
 
+	"privnet/connection"
 	"privnet/doctor"
 	"privnet/doctor/sense"
 	"privnet/doctor/signature"
@@ -49,6 +50,7 @@ func (o *options) watch(ctx context.Context, config doctor.Config, out io.Writer
 	}
 	agreed := sense.Agreed(config, gatewayConfig.Connections[0].IKE)
 	agreed.Certificates = gatewayConfig.Connections[0].Certificates != nil
+	agreed.Userland = gatewayConfig.DataPath == connection.DataPathUserland
 	reader := signature.NewReader(agreed)
 	lines := make(chan vici.LogLine, 1024)
 	ended := make(chan error, 1)

@@ -145,6 +145,7 @@ func (s Senses) ike(ctx context.Context, c doctor.Config, reader *signature.Read
 		reader.Expect.IKE = config.Connections[0].IKE
 		out.Certificates = config.Connections[0].Certificates != nil
 		reader.Expect.Certificates = out.Certificates
+		reader.Expect.Userland = config.DataPath == connection.DataPathUserland
 	}
 	if err := readLog(s.Log, reader.Read); err != nil {
 		out.LogProblem = err.Error()

@@ -24,7 +24,7 @@ var ordinaryForms = []string{
 	`received ESP_TFC_PADDING_NOT_SUPPORTED, not using ESPv3 TFC padding`, `received (?:NO_PROPOSAL_CHOSEN|INVALID_ID_INFORMATION|INITIAL_CONTACT|AUTHENTICATION_FAILED) (?:error )?notify`,
 	`could not decrypt payloads`, `message parsing failed`, `[A-Z_0-9]+ request with message ID \d+ processing failed`,
 	// Phase 1.
-	`peer supports MOBIKE(?:, but disabled in config)?`, `selected peer config .*`, `no alternative config found`,
+	`peer supports MOBIKE(?:, but disabled in config)?`, `DPD not supported by peer, disabled`, `selected peer config .*`, `no alternative config found`,
 	`authentication of '.*' (?:\(myself\) )?with (?:pre-shared key|\w+)(?: successful)?`, `authentication of '.*' \(myself\) successful`,
 	`scheduling (?:rekeying|reauthentication) in \d+s`, `maximum IKE_SA lifetime \d+s`, `received AUTH_LIFETIME of \d+s, .*`,
 	`key exchange method .* (?:unacceptable, requesting|doesn't match negotiated) \S+`, `DH group \S+ unacceptable, requesting \S+`, `DH group in received payload \S+ doesn't match negotiated \S+`,

@@ -45,6 +45,7 @@ var recorded = func() map[string]map[string][]signature.Line {
 }()
 
 var agreed = signature.Expect{
+	Userland:        true,
 	Gateway:         netip.MustParseAddr("203.0.113.10"),
 	Endpoints:       []connection.Endpoint{{Address: netip.MustParseAddr("198.51.100.10"), Device: "strongswan", ID: "198.51.100.10"}},
 	Segment:         []netip.Prefix{netip.MustParsePrefix("10.20.0.0/26")},
@@ -141,6 +142,7 @@ var _ = Describe("What charon logged", func() {
 		{"esp-life-long", "1", p(signature.ESPLifetime), signature.Customer, "86400 seconds", "3600 seconds"},
 		{"esp-life-short", "12", p(signature.ESPLifetime), signature.Customer, "5 renewals in 10 minutes", "3600 seconds"},
 		{"ike-life-short", "12", p(signature.IKELifetime), signature.Customer, "5 renewals in 10 minutes", "28800 seconds"},
+		{"no-natt", "1", p(signature.NATTraversal), signature.Customer, "off", "on"},
 		{"idle", "12", p(signature.IdleTimeout), signature.Customer, "3 closings", "none"},
 		{"psk-renewal", "1", p(signature.PreSharedKey), signature.Customer, "", ""},
 		{"two-boxes", "12", p(signature.OneBox), signature.Customer, "", ""},

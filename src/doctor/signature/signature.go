@@ -36,6 +36,8 @@ type Expect struct {
 	Segment         []netip.Prefix
 	PrivateNetworks []netip.Prefix
 	IKE             connection.IKE
+	// Userland says that the gateway's ESP needs UDP around it: strongSwan's libipsec sends no other.
+	Userland bool
 	// Certificates says that both sides authenticate by certificate and not by pre-shared key.
 	Certificates bool
 }
@@ -82,6 +84,7 @@ const (
 	AnswersOn4500     Parameter = "UDP 4500 from the gateway"
 	Path              Parameter = "path to the endpoint"
 	Retries           Parameter = "retries"
+	NATTraversal      Parameter = "NAT traversal"
 	IdleTimeout       Parameter = "idle timeout"
 	Certificate       Parameter = "certificate's end"
 	Clock             Parameter = "clock"
