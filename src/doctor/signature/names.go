@@ -6,6 +6,8 @@ import "slices"
 const (
 	answersLost        = "answers-lost"
 	stoppedAfterAnswer = "stopped-after-answer"
+	// noNATTraversal is told by the port of a line that is no failure.
+	noNATTraversal = "no-nat-traversal"
 )
 
 // FailureNames are the names of all signatures that a Finding can have.
@@ -16,5 +18,5 @@ func FailureNames() []string {
 			out = append(out, row.Name)
 		}
 	}
-	return append(out, answersLost, stoppedAfterAnswer)
+	return append(out, answersLost, stoppedAfterAnswer, noNATTraversal)
 }

@@ -78,7 +78,7 @@ func (r *Reader) Read(l Line) {
 	case row.effect == established && x.inPort == "500" && r.Expect.Userland:
 		// With NAT traversal both sides have moved to port 4500 by now.
 		r.add(Finding{
-			Signature: row.Name, Time: l.Time, Endpoint: x.remote, IKE: x.ike, Parameter: NATTraversal, Side: Customer, Got: "off", Want: "on",
+			Signature: noNATTraversal, Time: l.Time, Endpoint: x.remote, IKE: x.ike, Parameter: NATTraversal, Side: Customer, Got: "off", Want: "on",
 			Meaning: "the endpoint stays on UDP 500: without NAT traversal it sends ESP that the gateway cannot take", Evidence: l.Text, stage: stageEstablished,
 		})
 	case row.effect == childRenewed, row.effect == ikeRenewed:
