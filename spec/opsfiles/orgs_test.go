@@ -317,6 +317,35 @@ var _ = Describe("Two orgs in cf-deployment", func() {
 	})
 })
 
+var _ = Describe("The guard of cf-deployment's shared cells", func() {
+	It("is taken off them by an errand on exactly the groups that have it, once no org is left", func() {
+		manifest := cfManifest("add-persistent-isolation-segment-diego-cell.yml")
+		_, guard := onboard(manifest, "agency-a")
+		dir := GinkgoT().TempDir()
+		Expect(os.WriteFile(filepath.Join(dir, "cf.yml"), manifest, 0o644)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "platform.yml"), []byte(platformFile), 0o644)).To(Succeed())
+		var stderr bytes.Buffer
+		Expect(cli.Run([]string{"render", "--decommission-guard", "--platform", filepath.Join(dir, "platform.yml"),
+			"--manifest", filepath.Join(dir, "cf.yml"), "--orgs", filepath.Join(dir, "orgs"), "--out", dir},
+			strings.NewReader(""), io.Discard, &stderr)).To(Equal(0), stderr.String())
+		errand := read(dir, "decommission-guard.yml")
+		out := interpolate(manifest, nil, guard, errand)
+		Expect(interpolate(manifest, nil, guard, errand, errand)).To(Equal(out))
+		expectExplicitLinks(out)
+		guarded := 0
+		for name, group := range named(parse(out), "instance_groups") {
+			jobs := named(group, "jobs")
+			if _, ok := jobs["egress-enforcer"]; ok {
+				guarded++
+				Expect(jobs["egress-decommission"]["properties"]).To(Equal(mapping{"confirm": "shared-cell"}), name)
+			} else {
+				Expect(jobs).NotTo(HaveKey("egress-decommission"), name)
+			}
+		}
+		Expect(guarded).To(Equal(2))
+	})
+})
+
 var _ = Describe("A gateway in a deployment of its own, beside cells in cf-deployment", func() {
 	It("is deployed first and depends on no cell; the cells ask for its link by its deployment", func() {
 		manifest := read(cfDeployment(), "cf-deployment.yml")

@@ -1,5 +1,6 @@
-// Command onboarding measures plan and render for growing numbers of orgs, beside what bosh int takes to
-// apply the ops-files that came out. It prints the table of docs/operating.md:
+// Command onboarding measures plan, render and verify for growing numbers of orgs, beside what bosh int takes
+// to apply the ops-files that came out: seconds on the clock, seconds of the processors, largest resident
+// memory. It prints the tables of docs/operating.md and docs/verify.md:
 //
 //	scripts/build && go run ./spec/figures/onboarding CF-DEPLOYMENT/cf-deployment.yml [ORGS ...]
 package main
@@ -36,7 +37,7 @@ func main() {
 
 func measure(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("give the manifest, and the numbers of orgs if not 1, 100 and 1000")
+		return fmt.Errorf("give the manifest, and the numbers of orgs if not 1, 100, 500 and 2000")
 	}
 	manifest, err := filepath.Abs(args[0])
 	if err != nil {
@@ -44,10 +45,10 @@ func measure(args []string) error {
 	}
 	counts := args[1:]
 	if len(counts) == 0 {
-		counts = []string{"1", "100", "1000"}
+		counts = []string{"1", "100", "500", "2000"}
 	}
-	fmt.Println("| orgs | plan | plan again | render | one more org | bosh int | ops-file of one org |")
-	fmt.Println("|---|---|---|---|---|---|---|")
+	fmt.Println("| orgs | plan | plan again | render | bosh int | verify | one more org | ops-file of one org |")
+	fmt.Println("|---|---|---|---|---|---|---|---|")
 	for _, count := range counts {
 		n, err := strconv.Atoi(count)
 		if err != nil {
@@ -79,22 +80,23 @@ func row(manifest string, n int) error {
 		ops = append(ops, "-o", fmt.Sprintf("rendered/agency-%d/ops.yml", i))
 	}
 	plan := []string{"plan", "--platform", "platform.yml"}
-	render := []string{"render", "--all", "--platform", "platform.yml", "--manifest", manifest}
+	render := []string{"render", "--all", "--shared-cell-guard", "--platform", "platform.yml", "--manifest", manifest}
 	first, last := requests[:2*n], requests[2*n:]
 	steps := [][]string{
 		append(append([]string{"privnet"}, plan...), first...),
 		append(append([]string{"privnet"}, plan...), first...),
 		append([]string{"privnet"}, render...),
+		append([]string{"bosh", "int", manifest, "-o", "rendered/shared-cell-guard.yml"}, ops[:2*n]...),
+		{"privnet", "verify", "--platform", "platform.yml", "--manifest", interpolated},
 		append(append([]string{"privnet"}, plan...), last...),
-		append([]string{"bosh", "int", manifest}, ops[:2*n]...),
 	}
 	fmt.Printf("| %d ", n)
 	for _, step := range steps {
-		took, memory, err := run(dir, step)
+		used, err := run(dir, step)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("| %.2f s, %d MB ", took.Seconds(), memory>>20)
+		fmt.Printf("| %.2f s (%.2f s), %d MB ", used.clock.Seconds(), used.processors.Seconds(), used.memory>>20)
 	}
 	info, err := os.Stat(filepath.Join(dir, "rendered", "agency-0", "ops.yml"))
 	if err != nil {
@@ -104,18 +106,35 @@ func row(manifest string, n int) error {
 	return nil
 }
 
-// run takes a command of bin/ and returns how long it ran and its largest resident size in bytes.
-func run(dir string, args []string) (time.Duration, int64, error) {
+// interpolated is the file that bosh int fills.
+const interpolated = "all.yml"
+
+// usage is what a command took; memory is in bytes.
+type usage struct {
+	clock, processors time.Duration
+	memory            int64
+}
+
+// run runs a command of bin/.
+func run(dir string, args []string) (usage, error) {
 	binary, err := filepath.Abs(filepath.Join("bin", args[0]))
 	if err != nil {
-		return 0, 0, err
+		return usage{}, err
 	}
 	command := exec.Command(binary, args[1:]...)
 	command.Dir, command.Stderr = dir, os.Stderr
+	if args[0] == "bosh" {
+		file, err := os.Create(filepath.Join(dir, interpolated))
+		if err != nil {
+			return usage{}, err
+		}
+		defer file.Close()
+		command.Stdout = file
+	}
 	start := time.Now()
 	if err := command.Run(); err != nil {
-		return 0, 0, fmt.Errorf("running %s %s: %w", args[0], args[1], err)
+		return usage{}, fmt.Errorf("running %s %s: %w", args[0], args[1], err)
 	}
-	usage := command.ProcessState.SysUsage().(*syscall.Rusage)
-	return time.Since(start), usage.Maxrss << 10, nil
+	state := command.ProcessState
+	return usage{time.Since(start), state.UserTime() + state.SystemTime(), state.SysUsage().(*syscall.Rusage).Maxrss << 10}, nil
 }

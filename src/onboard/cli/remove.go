@@ -132,6 +132,9 @@ func (f *removeFlags) run(out io.Writer, now time.Time) error {
 	}
 	fmt.Fprintf(out, "%s has left. Its addresses are nobody's until %s. What it held is kept in %s: commit it.\n"+
 		"Take %s out of your deploys, and delete %s.\n", f.org, r.Until, place, filepath.Join(f.out, f.org, "ops.yml"), filepath.Join(f.out, f.org))
+	if len(in.entries) == 1 {
+		fmt.Fprintln(out, "It was the last org. If none is to come, privnet render --decommission-guard takes the guard off your shared cells.")
+	}
 	return nil
 }
 

@@ -95,6 +95,8 @@ var _ = Describe("privnet remove", func() {
 
 	It("takes apps, cells, gateway, network, key and addresses away in that order, each after the one before", func() {
 		Expect(ops()).To(And(ContainSubstring(cells), ContainSubstring(gateway), Not(ContainSubstring("remove: true"))))
+		Expect(run(with("render", "--decommission-guard")...)).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring("the guard keeps your shared cells' apps away from agency-a"))
 		Expect(remove()).To(Equal(0), stderr.String())
 		Expect(ops()).To(And(ContainSubstring(cells), ContainSubstring(gateway), ContainSubstring("remove: true"), ContainSubstring("restart_apps: true")))
 		Expect(stdout.String()).To(And(ContainSubstring("Step 1 of 6: apps."), ContainSubstring("run-errand org-isolation --instance=org-isolation-agency-a")))
@@ -124,6 +126,10 @@ var _ = Describe("privnet remove", func() {
 		Expect(path("orgs/agency-a")).NotTo(BeADirectory())
 		Expect(state()[path("orgs/.removed/agency-a/1/request.yml")]).To(Equal(requestFile))
 		Expect(ops()).To(HaveSuffix("\n[]\n"))
+
+		Expect(stdout.String()).To(ContainSubstring("It was the last org."))
+		Expect(run(with("render", "--decommission-guard")...)).To(Equal(0), stderr.String())
+		Expect(state()[path("rendered/decommission-guard.yml")]).To(ContainSubstring("confirm: shared-cell"))
 
 		Expect(remove()).To(Equal(0))
 		Expect(stdout.String()).To(ContainSubstring("agency-a has left already"))

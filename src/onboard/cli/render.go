@@ -33,11 +33,12 @@ const renderLong = `Writes what you deploy for an org, from the ledger and your 
 
 --manifest is your manifest with your other ops-files applied (bosh int MANIFEST -o ... > FILE), with its
 ((variables)) left in. --shared-cell-guard also writes OUT/shared-cell-guard.yml, which keeps the apps on
-your shared cells out of every segment.`
+your shared cells out of every segment. --decommission-guard, once the last org has left, writes
+OUT/decommission-guard.yml, the errand that takes the guard off cells that live on.`
 
 type renderFlags struct {
 	org, platform, manifest, orgs, out string
-	all, guard                         bool
+	all, guard, decommission           bool
 }
 
 func renderCommand() *cobra.Command {
@@ -80,6 +81,7 @@ func (f *renderFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.all, "all", false, "every org of the ledger")
 	f.addInputs(c)
 	c.Flags().BoolVar(&f.guard, "shared-cell-guard", false, "also the ops-file that guards your shared cells")
+	c.Flags().BoolVar(&f.decommission, "decommission-guard", false, "only the errand that takes that guard away; there must be no org left")
 	completeOrgs(c)
 }
 
@@ -93,7 +95,7 @@ func (f *renderFlags) addInputs(c *cobra.Command) {
 
 // files renders what the flags ask for: the content by the name under the output directory.
 func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
-	if (f.org == "") == !f.all {
+	if !f.decommission && (f.org == "") == !f.all {
 		return nil, commandline.Usage(errors.New("give either --org NAME or --all"))
 	}
 	if err := required(c, "platform", "manifest"); err != nil {
@@ -104,6 +106,13 @@ func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
 		return nil, err
 	}
 	entries := in.entries
+	if f.decommission {
+		if len(entries) > 0 {
+			return nil, fmt.Errorf("the guard keeps your shared cells' apps away from %s; take it away when they have left", known(entries))
+		}
+		errand, err := render.DecommissionGuard(in.platform, in.manifest)
+		return map[string][]byte{"decommission-guard.yml": errand}, err
+	}
 	if !f.all {
 		entry := ledger.Find(entries, f.org)
 		if entry == nil {

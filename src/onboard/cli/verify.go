@@ -85,7 +85,11 @@ func (f verifyFlags) run(out, log io.Writer, now time.Time) error {
 		return err
 	}
 	for _, e := range entries {
-		for _, name := range []string{"request.yml", "plan.yml"} {
+		files := []string{"request.yml", "plan.yml"}
+		if e.Removal.Begun() {
+			files = append(files, "removal.yml")
+		}
+		for _, name := range files {
 			if _, err := read(filepath.Join(f.orgs, e.Plan.Name, name), "ledger"); err != nil {
 				return err
 			}

@@ -30,7 +30,11 @@ func (i *Impact) customer(before, after render.Input) error {
 	if was.IKE != is.IKE {
 		say("%s", versions(is.IKE))
 	}
-	if was.Policy != is.Policy {
+	algorithms, err := suitesDiffer(was, is)
+	if err != nil {
+		return err
+	}
+	if algorithms {
 		say("Set the algorithms of both phases to those of the attached page.")
 	}
 	if was.Endpoint.Address != is.Endpoint.Address {
@@ -86,6 +90,16 @@ func differs(before, after render.Input) (bool, error) {
 	}
 	is, err := form(after)
 	return was != is, err
+}
+
+// suitesDiffer compares the algorithms, which may change with the IKE version: each has its own default.
+func suitesDiffer(was, is connection.Request) (bool, error) {
+	before, err := handoff.Recommend(was.IKE, was.Policy)
+	if err != nil {
+		return false, err
+	}
+	after, err := handoff.Recommend(is.IKE, is.Policy)
+	return before.Policy != after.Policy, err
 }
 
 func versions(ike connection.IKE) string {

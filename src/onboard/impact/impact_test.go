@@ -118,6 +118,15 @@ var _ = Describe("A changed request", func() {
 		Expect(i.Reload).To(HavePrefix("Cuts nothing"))
 	})
 
+	It("to IKEv2 alone says that the default algorithms change with the version, unless the request names them", func() {
+		i := change(platformText, requestText+"ike: auto\n", "ike: auto", "ike: 2")
+		Expect(i.Customer.Must).To(BeTrue())
+		Expect(i.Customer.Message).To(ContainSubstring("Set the algorithms of both phases"))
+		i = change(platformText, requestText+"policy: compatible\nike: auto\n", "ike: auto", "ike: 2")
+		Expect(i.Customer.Must).To(BeFalse())
+		Expect(i.Customer.Message).NotTo(ContainSubstring("algorithms"))
+	})
+
 	It("that changes a key at once makes the customer act", func() {
 		Expect(change(platformText, requestText, "", "psk: {generation: 2}").Customer.Must).To(BeTrue())
 	})

@@ -128,6 +128,9 @@ func (g Group) Org() string {
 	return ""
 }
 
+// activePSK is the gateway's property that names one of its keys.
+const activePSK = "active_psk"
+
 // secretKey are names of properties whose value is a secret, and never its name or place.
 var secretKey = regexp.MustCompile(`(^|[_-])(password|passwd|secret|secrets|private_key|passphrase|psk|psk_a|psk_b|api_key|secret_key|secret_access_key)$`)
 
@@ -137,7 +140,8 @@ func (m Manifest) secrets() document.Problems {
 		if len(path) == 0 || scalar.Value == "" || strings.Contains(scalar.Value, "((") || scalar.Tag == "!!bool" || scalar.Tag == "!!null" {
 			return
 		}
-		if strings.Contains(scalar.Value, "PRIVATE KEY-----") || secretKey.MatchString(path[len(path)-1]) {
+		name := path[len(path)-1]
+		if strings.Contains(scalar.Value, "PRIVATE KEY-----") || name != activePSK && secretKey.MatchString(name) {
 			out = append(out, m.Problem(scalar, strings.Join(path, "."),
 				"holds a literal secret; write a ((variable)) in its place, so that no secret is copied into a file"))
 		}

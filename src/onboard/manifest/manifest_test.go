@@ -103,6 +103,11 @@ var _ = Describe("A manifest", func() {
 		)))
 	})
 
+	It("may name which of its keys a gateway uses", func() {
+		_, err := manifest.Parse("cf.yml", []byte("name: cf\ninstance_groups:\n- name: g\n  jobs:\n  - {name: ipsec-gateway, properties: {psk_b: ((key)), active_psk: b}}\n"))
+		Expect(err).NotTo(HaveOccurred())
+	})
+
 	It("that is none is refused", func() {
 		_, err := manifest.Parse("cf.yml", []byte("- a\n- b\n"))
 		Expect(err).To(MatchError(ContainSubstring("cf.yml: instance_groups: is missing")))
