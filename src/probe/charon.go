@@ -3,6 +3,7 @@ package probe
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"privnet/connection"
@@ -22,12 +23,37 @@ func (o *observation) sawCharon(u vici.Update, now time.Time) {
 		o.sawEvent(e)
 		o.countKnown(e.SA, now)
 	}
-	if o.doubts(u, now) {
-		return
+	// Mostly a list says nothing new but counts, and what it covers takes long to find out.
+	if shape := shapeOf(u.SAs); u.Err != nil || shape != o.shape || o.listedAt.IsZero() {
+		if o.doubts(u, now) {
+			return
+		}
+		o.shape = shape
+		o.cover(u.SAs, now)
 	}
+	o.doubtedAt = time.Time{}
 	o.sas, o.listedAt = u.SAs, now
+	if u.Err == nil {
+		o.countAll(u.SAs, now)
+	}
+}
+
+// shapeOf is what a list says of coverage: other CHILD_SAs have other SPIs, and selectors never change.
+func shapeOf(sas []vici.SA) string {
+	var out strings.Builder
+	for _, sa := range sas {
+		out.WriteString(sa.UniqueID + " " + sa.State + "\n")
+		for _, child := range sa.Children {
+			out.WriteString(child.SPIIn + " " + child.State + "\n")
+		}
+	}
+	return out.String()
+}
+
+// cover finds out how much of each pair is covered.
+func (o *observation) cover(sas []vici.SA, now time.Time) {
 	for _, p := range o.pairs {
-		p.coverage = coverage.Of(p.pair, o.config.Connection.Endpoints, u.SAs)
+		p.coverage = coverage.Of(p.pair, o.config.Connection.Endpoints, sas)
 		switch {
 		case p.coverage.Extent != health.Whole:
 			p.covered = time.Time{}
@@ -36,9 +62,6 @@ func (o *observation) sawCharon(u vici.Update, now time.Time) {
 			p.covered = now
 			o.forgetLosses(p.pair)
 		}
-	}
-	if u.Err == nil {
-		o.countAll(u.SAs, now)
 	}
 }
 
@@ -50,7 +73,6 @@ func (o *observation) doubts(u vici.Update, now time.Time) bool {
 		return p.coverage.Extent != health.Nothing && coverage.Of(p.pair, o.config.Connection.Endpoints, u.SAs).Extent == health.Nothing
 	}
 	if u.Err != nil || slices.ContainsFunc(u.Events, ended) || !slices.ContainsFunc(o.pairs, missing) {
-		o.doubtedAt = time.Time{}
 		return false
 	}
 	if o.doubtedAt.IsZero() {

@@ -36,6 +36,8 @@ type observation struct {
 	charonError string
 	sas         []vici.SA
 	listedAt    time.Time
+	// shape is that of the last list, but for what was counted.
+	shape string
 	// doubtedAt is since when the lists lack CHILD_SAs that nobody has ended; zero if they lack none.
 	doubtedAt time.Time
 	tunnels   []*tunnelSeen
@@ -68,6 +70,8 @@ type pairSeen struct {
 	unansweredSince time.Time
 	// mtu is what this VM's kernel knows of the path; 0 if it would send nothing.
 	mtu int
+	// targets are those that are asked through the pair.
+	targets []*targetSeen
 }
 
 type targetSeen struct {
@@ -113,14 +117,14 @@ func newObservation(c Config, state State) *observation {
 	}
 	for _, p := range c.Pairs() {
 		name := PairName(p)
-		o.pairs = append(o.pairs, &pairSeen{pair: p, name: name, traffic: state.Traffic[name], lastIn: state.LastIn[name]})
+		seen := &pairSeen{pair: p, name: name, traffic: state.Traffic[name], lastIn: state.LastIn[name]}
+		o.pairs = append(o.pairs, seen)
 		for _, t := range c.Connection.Probes {
 			known := slices.ContainsFunc(o.targets, func(other *targetSeen) bool { return other.target == t })
 			if c.probed(p, t) && !known {
 				before := state.Targets[check.Name(t)]
-				o.targets = append(o.targets, &targetSeen{
-					target: t, name: check.Name(t), pair: p, questions: before.Questions, losses: before.Losses, day: before.Day,
-				})
+				target := &targetSeen{target: t, name: check.Name(t), pair: p, questions: before.Questions, losses: before.Losses, day: before.Day}
+				o.targets, seen.targets = append(o.targets, target), append(seen.targets, target)
 			}
 		}
 	}
@@ -167,10 +171,8 @@ func (o *observation) evidence(p *pairSeen) health.Evidence {
 			Unanswered: p.unanswered, UnansweredSince: p.unansweredSince,
 		}
 	}
-	for _, t := range o.targets {
-		if t.pair == p.pair {
-			e.Targets = append(e.Targets, health.Target{Name: t.name, Answer: t.answer, Missing: t.missing, Detail: t.last.Detail})
-		}
+	for _, t := range p.targets {
+		e.Targets = append(e.Targets, health.Target{Name: t.name, Answer: t.answer, Missing: t.missing, Detail: t.last.Detail})
 	}
 	return e
 }

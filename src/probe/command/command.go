@@ -99,7 +99,7 @@ func run(ctx context.Context, f files, log *slog.Logger) error {
 		Now: time.Now,
 	}, probe.Memory{Path: f.state}, log)
 
-	// The heap is some megabytes, nearly all of it short-lived: collecting it less often halves what that costs.
+	// The heap is some megabytes, nearly all of it short-lived: it need not be collected that often.
 	debug.SetGCPercent(400)
 	ctx, cancel := context.WithCancel(ctx)
 	served := make(chan error, 1)
