@@ -52,7 +52,7 @@ func newCellBench() cellBench {
 	})
 	b.stopDNS = serveNames(b.there, Services[0]+":53")
 	b.stopResolver = serveNames(b.cell, resolver)
-	b.configure("host")
+	b.configure("host", true)
 	b.job("rep/config/rep.json", object{"placement_tags": []string{"private-network-agency-a"}, "optional_placement_tags": []string{}})
 	b.job("private-dns/dns/handlers.json", []object{{"domain": "corp.example.", "source": object{"type": "dns", "recursors": []string{Services[0]}}}})
 	b.container("app", "-m iprange --dst-range 10.150.0.0-10.150.255.255 -j ACCEPT")
@@ -60,13 +60,18 @@ func newCellBench() cellBench {
 	return b
 }
 
-func (b cellBench) configure(routing string) {
+// configure writes what the doctor knows, with a probe target or without.
+func (b cellBench) configure(routing string, target bool) {
 	GinkgoHelper()
+	probes := []object{}
+	if target {
+		probes = append(probes, object{"address": Services[0], "check": "tcp", "port": 8443})
+	}
 	b.write("doctor.json", object{"role": "cell", "addresses": []string{cellAddress}, "connection": object{
 		"org": "agency-a", "segment": []string{"10.20.0.0/26"}, "private_networks": []string{"10.150.0.0/16"},
 		"gateways": []object{{"address": GatewaySegment, "public_address": GatewayPublic}},
 		"routing":  routing,
-		"probes":   []object{{"address": Services[0], "check": "tcp", "port": 8443}},
+		"probes":   probes,
 	}})
 }
 
@@ -142,9 +147,18 @@ var _ = Describe("On a cell, the doctor", func() {
 
 	It("raises none where the fabric delivers, by a router of its own or none", func() {
 		b := newCellBench()
-		b.configure("iaas")
+		b.configure("iaas", true)
 		_, code := b.ask()
 		Expect(code).To(BeZero())
+	})
+
+	It("says that it cannot tell where no target is declared: a cell does not see the tunnel", func() {
+		b := newCellBench()
+		b.configure("host", false)
+		report, code := b.ask()
+		Expect(report.Problems).To(BeEmpty())
+		Expect(report.Verdict).To(Equal(doctor.Unclear))
+		Expect(code).To(Equal(3))
 	})
 
 	It("warns of a container that is older than its security group", func() {
@@ -193,7 +207,7 @@ var _ = Describe("On a cell, the doctor", func() {
 		Entry("a route to elsewhere", func(b cellBench) { b.in(b.cell, "ip route replace 10.150.0.0/16 via 10.20.0.1 dev net0") }, doctor.RouteToTunnel, signature.Platform),
 		Entry("a gateway that is not on the link", func(b cellBench) { b.in(b.gateway, "ip address del "+GatewaySegment+"/26 dev net0") }, doctor.RouteToTunnel, signature.Platform),
 		Entry("a fabric that delivers to elsewhere", func(b cellBench) {
-			b.configure("iaas")
+			b.configure("iaas", true)
 			b.in(b.gateway, "ip address del "+GatewaySegment+"/26 dev net0")
 			b.in(b.gateway, "ip address add 10.20.0.9/26 dev net0")
 			b.in(b.there, "ip route del 10.20.0.0/26")

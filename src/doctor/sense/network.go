@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -45,13 +46,17 @@ func (s Senses) network(c doctor.Config) doctor.Network {
 		}
 	}
 	if c.Role == doctor.Cell {
-		for _, network := range c.Connection.PrivateNetworks {
-			route := routeTo(network, c.Source)
-			if route.Problem == "" {
-				route.Seen = wayTo(c, network)
-			}
-			out.Routes = append(out.Routes, route)
+		out.Routes = make([]doctor.Route, len(c.Connection.PrivateNetworks))
+		var asked sync.WaitGroup
+		for i, network := range c.Connection.PrivateNetworks {
+			asked.Go(func() {
+				out.Routes[i] = routeTo(network, c.Source)
+				if out.Routes[i].Problem == "" {
+					out.Routes[i].Seen = wayTo(c, network)
+				}
+			})
 		}
+		asked.Wait()
 	}
 	return out
 }
