@@ -1,7 +1,8 @@
 // Package sense observes one VM for the doctor: the jobs' configuration and processes, the enforcer's
 // word, the kernel's addresses and routes, charon and its log, the wire, the declared targets. It changes
-// nothing and opens no tunnel; the only packets that it sends are those to the declared targets, and a
-// question for the gateway's link address.
+// nothing and opens no tunnel; the only packets that it sends are those to the declared targets, on a cell
+// some with a small time to live towards the private networks and questions to the DNS servers of the private
+// domains, and one for the gateway's link address.
 package sense
 
 import (
