@@ -115,12 +115,17 @@ func (w *World) policy(host string) map[string]any {
 	return config
 }
 
-// widened is the policy with one more private network, as after a change of the request.
+// widened is the policy with more private networks, as after a change of the request: so many that they are asked as
+// a tree of chains.
 func (w *World) widened(host string) map[string]any {
 	policy := w.policy(host)
 	if connection, has := policy["connection"].(map[string]any); has {
 		connection = maps.Clone(connection)
-		connection["private_networks"] = append(slices.Clone(privateNetworks), "10.99.0.0/16")
+		networks := append(slices.Clone(privateNetworks), "10.99.0.0/16")
+		for i := range 20 {
+			networks = append(networks, fmt.Sprintf("10.100.%d.0/25", i))
+		}
+		connection["private_networks"] = networks
 		policy["connection"] = connection
 	}
 	return policy

@@ -1,23 +1,18 @@
 package backend_test
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	boshlog "github.com/cloudfoundry/bosh-utils/logger"
 	"github.com/cloudfoundry/bosh-utils/system"
-	nft "github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"privnet/connection"
@@ -25,7 +20,6 @@ import (
 	"privnet/egress/enforcer"
 	"privnet/egress/iptables"
 	"privnet/egress/nftables"
-	"privnet/egress/routes"
 )
 
 // networks is a cell's policy with n private networks, so many rules with iptables.
@@ -167,63 +161,4 @@ func BenchmarkCheck(b *testing.B) {
 			})
 		}
 	}
-}
-
-// BenchmarkRepair is the time from a flush of the whole ruleset until the rules are there again.
-func BenchmarkRepair(b *testing.B) {
-	alone(b)
-	policy := networks(100)
-	file, err := os.Open(filepath.Join("/proc/self/task", fmt.Sprint(unix.Gettid()), "ns/net"))
-	must(b, err)
-	defer file.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan struct{}, 1), make(chan struct{})
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread()
-		if unix.Setns(int(file.Fd()), unix.CLONE_NEWNET) != nil {
-			return
-		}
-		changes, err := routes.Watch(ctx.Done())
-		if err != nil {
-			return
-		}
-		subject := &enforcer.Enforcer{
-			Loaded: enforcer.Loaded{Policy: policy}, Rules: &nftables.Table{}, Opening: routes.Blocks{},
-			Through: routes.Through, Now: time.Now, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
-		}
-		subject.Run(ctx, nil, changes, func(enforcer.Status) error {
-			select {
-			case ready <- struct{}{}:
-			default:
-			}
-			return nil
-		})
-	}()
-	<-ready
-	look := &nftables.Table{}
-	var times []time.Duration
-	for b.Loop() {
-		flusher, err := nft.New()
-		must(b, err)
-		began := time.Now()
-		flusher.FlushRuleset()
-		must(b, flusher.Flush())
-		for {
-			found, err := look.Check(policy)
-			if err == nil && len(found) == 0 {
-				break
-			}
-		}
-		times = append(times, time.Since(began))
-	}
-	cancel()
-	<-ended
-	slices.Sort(times)
-	at := func(q float64) float64 {
-		return float64(times[int(q*float64(len(times)-1))].Microseconds()) / 1000
-	}
-	b.ReportMetric(at(0.5), "ms-p50")
-	b.ReportMetric(at(0.99), "ms-p99")
-	b.ReportMetric(0, "ns/op")
 }
