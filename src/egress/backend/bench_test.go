@@ -126,10 +126,10 @@ func BenchmarkApply(b *testing.B) {
 					theirs = append(theirs, milliseconds(began))
 				}
 				what := fmt.Sprintf("%s, %d networks, ", backend.name, n)
-				tell(b, what+"apply", ours, "ms")
-				tell(b, what+backend.program+" of the same rules", theirs, "ms")
-				tell(b, what+"apply against it", ours.per(theirs), "")
-				tell(b, what+"read back", back, "ms")
+				tell(what+"apply", ours, "ms")
+				tell(what+backend.program+" of the same rules", theirs, "ms")
+				tell(what+"apply against it", ours.per(theirs), "")
+				tell(what+"read back", back, "ms")
 				b.ReportMetric(0, "ns/op")
 			})
 		}
@@ -156,7 +156,7 @@ func BenchmarkCheck(b *testing.B) {
 						b.Fatal(found)
 					}
 				}
-				tell(b, fmt.Sprintf("%s, %d networks, look that finds nothing", backend.name, n), times, "ms")
+				tell(fmt.Sprintf("%s, %d networks, look that finds nothing", backend.name, n), times, "ms")
 				b.ReportMetric(0, "ns/op")
 			})
 		}

@@ -314,13 +314,13 @@ func BenchmarkForward(b *testing.B) {
 					}
 				}
 				what := backend.name + ": " + f.name
-				tell(b, what+", no rules, UDP", times[0], "ns")
-				tell(b, what+", no rules, TCP", rates[0], "Gbit/s")
+				tell(what+", no rules, UDP", times[0], "ns")
+				tell(what+", no rules, TCP", rates[0], "Gbit/s")
 				for _, n := range []int{10, 1000} {
 					of := fmt.Sprintf("%s, %d", what, n)
-					tell(b, of+", UDP", times[n], "ns")
-					tell(b, of+", UDP throughput", times[0].per(times[n]), "of that without")
-					tell(b, of+", TCP throughput", rates[n].per(rates[0]), "of that without")
+					tell(of+", UDP", times[n], "ns")
+					tell(of+", UDP throughput", times[0].per(times[n]), "of that without")
+					tell(of+", TCP throughput", rates[n].per(rates[0]), "of that without")
 				}
 				b.ReportMetric(0, "ns/op")
 			})

@@ -51,7 +51,7 @@ func BenchmarkRepair(b *testing.B) {
 				times = append(times, milliseconds(began))
 			}
 			stop()
-			tell(b, backend.name+", 100 networks, flush until repaired", times, "ms")
+			tell(backend.name+", 100 networks, flush until repaired", times, "ms")
 			fmt.Printf("%-58s %9.3f ms\n", backend.name+", 100 networks, the 99th percentile", times.quantile(0.99))
 			b.ReportMetric(0, "ns/op")
 		})
@@ -126,7 +126,7 @@ func BenchmarkRest(b *testing.B) {
 					shares = append(shares, 100*(processorTime(b, process.Process.Pid)-before).Seconds()/while.Seconds())
 				}
 				what := fmt.Sprintf("%s, %d networks, at rest", backend.name, n)
-				tell(b, what, shares, "% of a processor")
+				tell(what, shares, "% of a processor")
 				status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.Process.Pid))
 				must(b, err)
 				for line := range strings.Lines(string(status)) {

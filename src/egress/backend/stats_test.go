@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"testing"
 )
 
 // sample is what was measured in turns with something else.
@@ -33,8 +32,7 @@ func (s sample) per(other sample) sample {
 }
 
 // tell prints a line of the table that a benchmark is.
-func tell(b *testing.B, what string, s sample, unit string) {
-	b.Helper()
+func tell(what string, s sample, unit string) {
 	middle, low, high := s.median()
 	fmt.Printf("%-58s %9.3f %s  (%.3f to %.3f, %d turns)\n", what, middle, unit, low, high, len(s))
 }
