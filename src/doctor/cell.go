@@ -68,10 +68,8 @@ func (x *examination) seen(route Route) {
 	case answered:
 		x.check(name, network, OK, "a target answers")
 	case route.Seen.IsValid():
-		x.judge(name, network, fmt.Sprintf("packets for it pass the router %s, and no gateway of this connection has them", route.Seen), Problem{
-			Parameter: RouteToTunnel, Side: signature.Platform, Got: network,
-		})
-		x.blocked = true
+		// A gateway whose answer is filtered on its way looks the same.
+		x.check(name, network, Unknown, fmt.Sprintf("the router %s names itself on the way, and no gateway after it", route.Seen))
 	default:
 		x.check(name, network, Unknown, "no router on the way names itself")
 	}

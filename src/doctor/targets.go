@@ -63,9 +63,16 @@ func (x *examination) pairTraffic(pair connection.Pair, probes []Probe) {
 // silent is what a cell knows where no target answers: whether the gateway has its packets.
 func (x *examination) silent(pair connection.Pair, name, detail string) {
 	p := Problem{Parameter: WayOut, Side: signature.Platform, Got: name}
-	if slices.ContainsFunc(x.Network.Routes, func(r Route) bool { return r.PrivateNetwork == pair.PrivateNetwork && x.isGateway(r.Seen) }) {
-		p.Parameter = Beyond
-		p.What = "the gateway has this cell's packets, and no target answers: the tunnel or what is behind it does not carry them"
+	for _, route := range x.Network.Routes {
+		switch {
+		case route.PrivateNetwork != pair.PrivateNetwork:
+		case x.isGateway(route.Seen):
+			p.Parameter = Beyond
+			p.What = "the gateway has this cell's packets, and no target answers: the tunnel or what is behind it does not carry them"
+		case route.Seen.IsValid():
+			p.Parameter = RouteToTunnel
+			p.What = fmt.Sprintf("no target answers: packets pass the router %s, and no gateway of this connection names itself after it", route.Seen)
+		}
 	}
 	x.judge("traffic", name, "no target answers this cell: "+detail, p)
 }
