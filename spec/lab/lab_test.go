@@ -14,6 +14,9 @@ import (
 // The requests of two orgs with the same private network.
 const first, second = "manifests/lab/request.yml", "manifests/lab/second-request.yml"
 
+// tunnels is how long a tunnel may take to open on a busy machine.
+const tunnels = time.Minute
+
 // How many promises there are: those to each org, and that several are kept apart.
 const one, two = 6, 2*6 + 1
 

@@ -25,6 +25,8 @@ and private networks behind an internet. Nothing of this machine's own network i
 
   sudo scripts/lab up       build everything, start it, and measure the promises
   sudo scripts/lab check    measure them again
+  sudo scripts/lab deploy   bring it to what privnet has rendered into tmp/lab/rendered, as bosh deploy does
+  sudo scripts/lab follow   let a customer do what its hand-off says now
   sudo scripts/lab down     end it and remove every trace`
 
 // errBroken says that a promise does not hold; the table has said which.
@@ -43,20 +45,21 @@ func Run(ctx context.Context, root string, arguments []string, stdout, stderr io
 			return nil
 		},
 	}
-	c.AddCommand(l.upCommand(), l.checkCommand(), l.statusCommand(), l.logsCommand(), l.shellCommand(), l.downCommand(),
+	c.AddCommand(l.upCommand(), l.checkCommand(), l.statusCommand(), l.logsCommand(), l.shellCommand(), l.deployCommand(), l.followCommand(), l.downCommand(),
 		serveCommand(), bpmCommand())
 	return commandline.Run(ctx, c, arguments, stdout, stderr)
 }
 
 func (l Lab) upCommand() *cobra.Command {
 	o := Options{Requests: []string{l.Root + "/manifests/lab/request.yml"}}
+	unchecked := false
 	c := &cobra.Command{
 		Use: "up", Short: "build everything, start it, and measure the promises",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.IKE != "" && o.IKE != "1" && o.IKE != "2" {
 				return commandline.Usage(fmt.Errorf("--ike is 1 or 2, not %q", o.IKE))
 			}
-			if err := l.Up(c.Context(), o); err != nil {
+			if err := l.Up(c.Context(), o); err != nil || unchecked {
 				return err
 			}
 			return l.check(c, false)
@@ -67,6 +70,7 @@ func (l Lab) upCommand() *cobra.Command {
 	c.Flags().StringVar(&o.IKE, "ike", "", "IKE `version`, 1 or 2, instead of the requests'")
 	c.Flags().BoolVar(&o.NAT, "nat", false, "put each customer's endpoint behind a NAT")
 	c.Flags().BoolVar(&o.GatewayNAT, "gateway-nat", false, "give each gateway one NIC, and its public address to a 1:1 NAT outside it, as clouds do")
+	c.Flags().BoolVar(&unchecked, "no-check", false, "do not measure the promises")
 	return c
 }
 
@@ -147,6 +151,20 @@ func (l Lab) shellCommand() *cobra.Command {
 			// The shell takes this program's place, and so gets the terminal's signals itself.
 			return syscall.Exec(cmd.Path, cmd.Args, cmd.Env)
 		},
+	}
+}
+
+func (l Lab) deployCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "deploy", Short: "bring the running lab to what is rendered; restart only what has changed",
+		RunE: func(c *cobra.Command, _ []string) error { return l.Deploy(c.Context()) },
+	}
+}
+
+func (l Lab) followCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "follow ORG", Short: "let a customer do on its endpoint what its hand-off says now", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return l.Follow(c.Context(), args[0]) },
 	}
 }
 

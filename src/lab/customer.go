@@ -3,16 +3,16 @@ package lab
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"privnet/connection"
 	"privnet/handoff"
 	"privnet/lab/host"
 	"privnet/lab/vm"
+	"privnet/onboard/ledger"
+	"privnet/onboard/render"
 )
 
 // endpointSettings is the strongswan.conf of the customer's endpoint: Debian's own charon. That one has
@@ -33,33 +33,32 @@ swanctl {
 
 // endpointConfig is the swanctl.conf that a customer with a strongSwan endpoint copies from the hand-off
 // page, with the key in its place.
-func endpointConfig(o org) (string, error) {
-	r, p := o.request, o.plan
-	facts := handoff.Facts{
-		Org: p.Name, Endpoint: r.Endpoint, PrivateNetworks: r.PrivateNetworks, IKE: r.IKE, Policy: r.Policy,
-		Segment: p.CIDRs(), Gateways: []netip.Addr{p.Gateways[0].PublicAddress},
-	}
+func endpointConfig(o ledger.Entry, key string) (string, error) {
+	facts := render.Handoff(render.Input{Request: o.Request, Plan: o.Plan}, "")
 	facts.Endpoint.Device = "strongswan"
-	page, err := handoff.Page(facts)
+	config, err := handoff.Form(facts)
 	if err != nil {
 		return "", err
 	}
-	_, rest, _ := strings.Cut(string(page), "## Configuration for strongSwan")
-	_, rest, _ = strings.Cut(rest, "```\n")
-	config, _, ok := strings.Cut(rest, "```")
-	if !ok || !strings.Contains(config, handoff.Key) {
-		return "", fmt.Errorf("the hand-off page has no configuration for strongSwan with a place for the key")
+	if key == "" || !strings.Contains(config, handoff.Key) {
+		return "", fmt.Errorf("the hand-off page of %s has no configuration for strongSwan with a place for the key, or there is no key", o.Plan.Name)
 	}
-	return strings.ReplaceAll(config, handoff.Key, o.key), nil
+	return strings.ReplaceAll(config, handoff.Key, key), nil
 }
 
-// startEndpoint runs the customer's charon, which then opens the tunnel by itself.
-func startEndpoint(ctx context.Context, dir string, h host.Host, path connection.DataPath, config string) error {
+// configureEndpoint gives a customer's endpoint what the hand-off page says, with the newest key.
+func (r *run) configureEndpoint(o ledger.Entry) error {
+	names := render.PSKVariables(render.Input{Request: o.Request, Plan: o.Plan})
+	key, _ := r.variables[names[len(names)-1]].(string)
+	config, err := endpointConfig(o, key)
+	if err != nil {
+		return err
+	}
 	libipsec := ""
-	if path == connection.DataPathUserland {
+	if r.state.Userland {
 		libipsec = "kernel-libipsec"
 	}
-	disk := host.Disk(dir, h.Name)
+	disk := host.Disk(r.dir(), r.state.org(o.Plan.Name).EndpointHost())
 	for name, content := range map[string]string{
 		"etc/strongswan.conf": fmt.Sprintf(endpointSettings, libipsec), "etc/swanctl/swanctl.conf": config,
 	} {
@@ -67,6 +66,11 @@ func startEndpoint(ctx context.Context, dir string, h host.Host, path connection
 			return fmt.Errorf("configuring the endpoint: %w", err)
 		}
 	}
+	return nil
+}
+
+// startEndpoint runs the customer's charon, which then opens the tunnel by itself.
+func startEndpoint(ctx context.Context, h host.Host) error {
 	if err := h.Spawn(ctx, "/var/log/lab/charon.log", "charon-systemd"); err != nil {
 		return err
 	}

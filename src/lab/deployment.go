@@ -16,10 +16,12 @@ import (
 	"go4.org/netipx"
 	"gopkg.in/yaml.v3"
 
+	"privnet/atomicfile"
 	"privnet/connection"
 	"privnet/lab/manifest"
 	"privnet/lab/network"
 	"privnet/lab/template"
+	"privnet/onboard/removal"
 )
 
 // makeManifest applies the ops-files and variables as `bosh deploy` does. The variables that the manifest
@@ -34,14 +36,14 @@ func (r *run) makeManifest(context.Context) (string, error) {
 		return "", err
 	}
 	for _, o := range r.orgs {
-		more, err := readOps(r.file("rendered", o.plan.Name, "ops.yml"))
+		more, err := readOps(r.file("rendered", o.Plan.Name, "ops.yml"))
 		if err != nil {
 			return "", err
 		}
 		ops = append(ops, more...)
-		if r.path != connection.DataPathKernel {
-			at := patch.MustNewPointerFromString("/instance_groups/name=" + o.plan.Names().GatewayGroup + "/jobs/name=ipsec-gateway/properties/data_path?")
-			ops = append(ops, patch.ReplaceOp{Path: at, Value: string(r.path)})
+		if r.state.Userland && !o.Removal.Has(removal.Cells) {
+			at := patch.MustNewPointerFromString("/instance_groups/name=" + o.Plan.Names().GatewayGroup + "/jobs/name=ipsec-gateway/properties/data_path?")
+			ops = append(ops, patch.ReplaceOp{Path: at, Value: string(connection.DataPathUserland)})
 		}
 	}
 	evaluate := func(variables boshtemplate.StaticVariables, all bool) ([]byte, error) {
@@ -51,17 +53,13 @@ func (r *run) makeManifest(context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("applying the ops-files: %w", err)
 	}
-	variables, err := generate(patched)
-	if err != nil {
+	if err := r.generate(patched); err != nil {
 		return "", err
 	}
-	if r.manifest, err = evaluate(variables, true); err != nil {
+	if r.manifest, err = evaluate(r.variables, true); err != nil {
 		return "", fmt.Errorf("interpolating the manifest: %w", err)
 	}
-	for _, o := range r.orgs {
-		o.key, _ = variables[o.plan.Names().PSKVariable].(string)
-	}
-	return "", nil
+	return "", atomicfile.Write(r.file(deployedFile), patched, 0o644)
 }
 
 func readOps(file string) (patch.Ops, error) {
@@ -83,7 +81,8 @@ func readOps(file string) (patch.Ops, error) {
 // letters are what a generated password consists of, as CredHub's and the director's.
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-func generate(manifest []byte) (boshtemplate.StaticVariables, error) {
+// generate makes the variables that the manifest declares and that have no value yet, and keeps them.
+func (r *run) generate(manifest []byte) error {
 	var declared struct {
 		Variables []struct {
 			Name, Type string
@@ -91,24 +90,38 @@ func generate(manifest []byte) (boshtemplate.StaticVariables, error) {
 		}
 	}
 	if err := yaml.Unmarshal(manifest, &declared); err != nil {
-		return nil, fmt.Errorf("reading the manifest's variables: %w", err)
+		return fmt.Errorf("reading the manifest's variables: %w", err)
 	}
-	out := boshtemplate.StaticVariables{}
+	if data, err := os.ReadFile(r.file(variablesFile)); err == nil {
+		if err := yaml.Unmarshal(data, &r.variables); err != nil {
+			return fmt.Errorf("reading the variables: %w", err)
+		}
+	}
+	if r.variables == nil {
+		r.variables = boshtemplate.StaticVariables{}
+	}
 	for _, v := range declared.Variables {
 		if v.Type != "password" {
-			return nil, fmt.Errorf("the lab does not do variables of type %s (%s)", v.Type, v.Name)
+			return fmt.Errorf("the lab does not do variables of type %s (%s)", v.Type, v.Name)
+		}
+		if r.variables[v.Name] != nil {
+			continue
 		}
 		password := make([]byte, max(v.Options.Length, 32))
 		for i := range password {
 			n, err := rand.Int(rand.Reader, big.NewInt(int64(len(letters))))
 			if err != nil {
-				return nil, fmt.Errorf("generating %s: %w", v.Name, err)
+				return fmt.Errorf("generating %s: %w", v.Name, err)
 			}
 			password[i] = letters[n.Int64()]
 		}
-		out[v.Name] = string(password)
+		r.variables[v.Name] = string(password)
 	}
-	return out, nil
+	data, err := yaml.Marshal(r.variables)
+	if err != nil {
+		return fmt.Errorf("keeping the variables: %w", err)
+	}
+	return atomicfile.Write(r.file(variablesFile), data, 0o600)
 }
 
 // machine is one VM with the files that a director would put on it.
@@ -124,8 +137,8 @@ func (r *run) makeMachines(ctx context.Context) error {
 	// isolated are the dedicated cell groups, static what each segment keeps for gateways.
 	isolated, static := map[string]string{}, map[string]netipx.IPRange{}
 	for _, o := range r.orgs {
-		isolated[o.plan.Names().CellGroup] = o.plan.Name
-		static[o.plan.Names().Network] = o.plan.Segment[0].Static()
+		isolated[o.Plan.Names().CellGroup] = o.Plan.Name
+		static[o.Plan.Names().Network] = o.Plan.Segment[0].Static()
 	}
 	taken := map[string]int{}
 	allocate := func(_ string, _ int, name string) (netip.Addr, error) {

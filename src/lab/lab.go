@@ -14,10 +14,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"privnet/atomicfile"
 	"privnet/lab/host"
 	"privnet/lab/network"
 	"privnet/lab/promise"
@@ -51,6 +53,8 @@ type state struct {
 	// Texts are what the request files said.
 	Texts    []string
 	DataPath string
+	// Userland says that ESP is not the kernel's.
+	Userland bool
 	Map      network.Map
 	// Jobs are those of each host.
 	Jobs map[string][]string
@@ -80,6 +84,12 @@ func (l Lab) lock() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
+// What is kept beside the hosts: the manifest as a director shows it, and the variables' values.
+const (
+	deployedFile  = "deployed.yml"
+	variablesFile = "variables.yml"
+)
+
 func (l Lab) load() (state, error) {
 	data, err := os.ReadFile(l.file("state.json"))
 	if os.IsNotExist(err) {
@@ -93,6 +103,23 @@ func (l Lab) load() (state, error) {
 		return state{}, fmt.Errorf("reading the lab's state: %w", err)
 	}
 	return s, nil
+}
+
+func (s state) save(file string) error {
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err == nil {
+		err = atomicfile.Write(file, data, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the lab's state: %w", err)
+	}
+	return nil
+}
+
+// org finds an org of the map.
+func (s state) org(name string) network.Org {
+	i := slices.IndexFunc(s.Map.Orgs, func(o network.Org) bool { return o.Name == name })
+	return s.Map.Orgs[i]
 }
 
 // running returns the state and the hosts of a complete lab.
@@ -131,7 +158,7 @@ func (l Lab) clear(ctx context.Context) error {
 	if err := host.EndAll(ctx, l.dir()); err != nil {
 		return err
 	}
-	for _, name := range []string{"state.json", "orgs", "rendered", "bin", "requests", "platform.yml"} {
+	for _, name := range []string{"state.json", "orgs", "rendered", "bin", "requests", "platform.yml", deployedFile, variablesFile} {
 		if err := os.RemoveAll(l.file(name)); err != nil {
 			return fmt.Errorf("removing the lab's files: %w", err)
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -16,13 +15,15 @@ import (
 	"strings"
 	"time"
 
+	boshtemplate "github.com/cloudfoundry/bosh-cli/v7/director/template"
+
 	"privnet/connection"
 	"privnet/document"
 	"privnet/lab/compile"
 	"privnet/lab/host"
 	"privnet/lab/network"
 	"privnet/lab/vm"
-	"privnet/onboard/plan"
+	"privnet/onboard/ledger"
 )
 
 // Up makes a running lab of the requests, from whatever there was. A lab that runs with the same requests
@@ -33,7 +34,7 @@ func (l Lab) Up(ctx context.Context, o Options) error {
 		return err
 	}
 	defer unlock()
-	orgs, texts, err := readRequests(o)
+	texts, err := readRequests(o)
 	if err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func (l Lab) Up(ctx context.Context, o Options) error {
 	if err := os.Setenv(host.Mark, l.dir()); err != nil {
 		return err
 	}
-	r := run{Lab: l, options: o, orgs: orgs, state: state{Options: o, Texts: texts}, start: time.Now()}
+	r := run{Lab: l, options: o, state: state{Options: o, Texts: texts}, start: time.Now()}
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) (string, error)
@@ -77,49 +78,40 @@ func (l Lab) Up(ctx context.Context, o Options) error {
 	return nil
 }
 
-// org is one org on its way from the request to a connection.
-type org struct {
-	request connection.Request
-	plan    plan.Plan
-	key     string
-}
-
-// readRequests reads the requests and applies the options to them; the texts tell some requests from
-// others. The error has everything that is wrong in all of them.
-func readRequests(o Options) (orgs []*org, texts []string, problems error) {
+// readRequests reads the requests; the texts tell some from others. The error has everything that is wrong
+// in all of them.
+func readRequests(o Options) (texts []string, problems error) {
 	endpoints := map[netip.Addr]string{}
 	for _, file := range o.Requests {
 		data, err := os.ReadFile(file)
 		if err != nil {
-			return nil, nil, fmt.Errorf("reading the request: %w", err)
+			return nil, fmt.Errorf("reading the request: %w", err)
 		}
 		request, err := connection.ParseRequest(file, data)
-		if o.IKE != "" {
-			request.IKE = connection.IKE(o.IKE)
-		}
 		if other, taken := endpoints[request.Endpoint.Address]; taken && err == nil {
 			err = fmt.Errorf("the lab does not do two endpoints with one address (%s and %s)", other, file)
 		}
 		endpoints[request.Endpoint.Address] = file
 		problems = document.Join(problems, err)
-		orgs, texts = append(orgs, &org{request: request}), append(texts, string(data))
+		texts = append(texts, string(data))
 	}
-	return orgs, texts, problems
+	return texts, problems
 }
 
-// run is one Up on its way.
+// run is one Up, or Deploy, on its way.
 type run struct {
 	Lab
-	options  Options
-	orgs     []*org
-	state    state
-	start    time.Time
-	steps    int
-	path     connection.DataPath
-	manifest []byte
-	built    compile.Release
-	machines []machine
-	hosts    map[string]host.Host
+	options Options
+	// orgs are those of the ledger.
+	orgs      []ledger.Entry
+	state     state
+	start     time.Time
+	steps     int
+	manifest  []byte
+	variables boshtemplate.StaticVariables
+	built     compile.Release
+	machines  []machine
+	hosts     map[string]host.Host
 }
 
 func (r *run) step(ctx context.Context, name string, do func(context.Context) (string, error)) error {
@@ -143,10 +135,10 @@ func (r *run) chooseDataPath(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "unshare", "--net", "ip", "xfrm", "state", "add", "src", "192.0.2.1", "dst", "192.0.2.2",
 		"proto", "esp", "spi", "0x100", "mode", "tunnel", "enc", "cbc(aes)", "0x00112233445566778899aabbccddeeff").CombinedOutput()
 	if err == nil {
-		r.path, r.state.DataPath = connection.DataPathKernel, "the kernel's ESP (this kernel has it)"
+		r.state.DataPath = "the kernel's ESP (this kernel has it)"
 		return r.state.DataPath, nil
 	}
-	r.path = connection.DataPathUserland
+	r.state.Userland = true
 	r.state.DataPath = fmt.Sprintf("ESP in userland (this kernel has none: %s)", strings.ToLower(lastLine(out)))
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		return "", fmt.Errorf("this kernel has no ESP, and ESP in userland needs /dev/net/tun, which this machine lacks")
@@ -205,21 +197,21 @@ func (r *run) makePlans(ctx context.Context) (string, error) {
 	if err := r.tool(ctx, "bin/privnet", append(args, "--platform", platform)...); err != nil {
 		return "", err
 	}
+	if err := r.readLedger(); err != nil {
+		return "", err
+	}
 	var found []string
 	for _, o := range r.orgs {
-		file := r.file("orgs", o.request.Name, "plan.yml")
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return "", fmt.Errorf("reading the plan: %w", err)
-		}
-		if o.plan, err = plan.Parse(file, data); err != nil {
-			return "", err
-		}
 		found = append(found, fmt.Sprintf("%s: segment %s, gateway %s, dedicated cells: %d",
-			o.plan.Name, o.plan.Segment[0].CIDR, o.plan.Gateways[0].PublicAddress, o.plan.Cells))
+			o.Plan.Name, o.Plan.Segment[0].CIDR, o.Plan.Gateways[0].PublicAddress, o.Plan.Cells))
 	}
 	return strings.Join(found, "; "), r.tool(ctx, "bin/privnet", "render", "--all", "--platform", platform, "--manifest", r.example("manifest.yml"),
 		"--orgs", r.file("orgs"), "--out", r.file("rendered"), "--shared-cell-guard")
+}
+
+func (r *run) readLedger() (err error) {
+	r.orgs, err = ledger.New(r.file("orgs")).Entries(func(document.Value) {})
+	return err
 }
 
 func (r *run) example(name string) string { return filepath.Join(r.Root, "manifests", "lab", name) }
@@ -236,14 +228,14 @@ func (r *run) render(ctx context.Context) (detail string, err error) {
 	}
 	r.state.Map = network.Map{GatewayNAT: r.options.GatewayNAT, CustomerNAT: r.options.NAT}
 	for i, o := range r.orgs {
-		services, err := network.Services(o.plan.Name, o.request.PrivateNetworks, o.request.Probes)
+		services, err := network.Services(o.Plan.Name, o.Request.PrivateNetworks, o.Request.Probes)
 		if err != nil {
 			return "", err
 		}
-		gateway := o.plan.Gateways[0]
+		gateway := o.Plan.Gateways[0]
 		r.state.Map.Orgs = append(r.state.Map.Orgs, network.Org{
-			Name: o.plan.Name, Number: i + 1, Segment: o.plan.Segment[0].CIDR, SegmentHop: o.plan.Segment[0].Router(),
-			Gateway: gateway.Address, GatewayPublic: gateway.PublicAddress, Endpoint: o.request.Endpoint.Address, Services: services,
+			Name: o.Plan.Name, Number: i + 1, Segment: o.Plan.Segment[0].CIDR, SegmentHop: o.Plan.Segment[0].Router(),
+			Gateway: gateway.Address, GatewayPublic: gateway.PublicAddress, Endpoint: o.Request.Endpoint.Address, Services: services,
 		})
 	}
 	r.state.Jobs = map[string][]string{}
@@ -305,7 +297,7 @@ func (r *run) serve(ctx context.Context) error {
 	for i, o := range r.state.Map.Orgs {
 		for _, s := range o.Services {
 			args[s.Host] = []string{"--listen", ":80"}
-			for _, probe := range r.orgs[i].request.Probes {
+			for _, probe := range r.orgs[i].Request.Probes {
 				if s.Network.Contains(probe.Address) && probe.Port != 0 && probe.Port != 80 {
 					args[s.Host] = append(args[s.Host], "--listen", fmt.Sprintf(":%d", probe.Port))
 				}
@@ -339,22 +331,14 @@ func (r *run) startJobs(ctx context.Context) (string, error) {
 
 func (r *run) startCustomers(ctx context.Context) (string, error) {
 	var versions []string
-	for i, o := range r.orgs {
-		config, err := endpointConfig(*o)
-		if err != nil {
+	for _, o := range r.orgs {
+		if err := r.configureEndpoint(o); err != nil {
 			return "", err
 		}
-		if err := startEndpoint(ctx, r.dir(), r.hosts[r.state.Map.Orgs[i].EndpointHost()], r.path, config); err != nil {
+		if err := startEndpoint(ctx, r.hosts[r.state.org(o.Plan.Name).EndpointHost()]); err != nil {
 			return "", err
 		}
-		versions = append(versions, "IKEv"+string(o.request.IKE))
+		versions = append(versions, "IKEv"+string(o.Request.IKE))
 	}
-	data, err := json.MarshalIndent(r.state, "", "  ")
-	if err != nil {
-		return "", fmt.Errorf("keeping the lab's state: %w", err)
-	}
-	if err := os.WriteFile(r.file("state.json"), data, 0o644); err != nil {
-		return "", fmt.Errorf("keeping the lab's state: %w", err)
-	}
-	return fmt.Sprintf("%s, up after %.0f s in all", strings.Join(versions, " and "), time.Since(r.start).Seconds()), nil
+	return fmt.Sprintf("%s, up after %.0f s in all", strings.Join(versions, " and "), time.Since(r.start).Seconds()), r.state.save(r.file("state.json"))
 }

@@ -256,19 +256,44 @@ func EndAll(ctx context.Context, dir string) error {
 		return err
 	}
 	for _, disk := range disks {
-		name := Host{Name: filepath.Base(filepath.Dir(disk))}.network()
-		// EINVAL: a crash came between the file and the mount, ENOENT: or before them.
-		if err := unix.Unmount(name, unix.MNT_DETACH); err != nil && err != unix.EINVAL && err != unix.ENOENT {
-			return fmt.Errorf("unmounting %s: %w", name, err)
-		}
-		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
-			return fmt.Errorf("removing the network's name: %w", err)
+		if err := (Host{Name: filepath.Base(filepath.Dir(disk))}).forgetNetwork(); err != nil {
+			return err
 		}
 	}
 	// Only an empty directory goes, and only one that ip(8) has not made a mount of.
 	_ = os.Remove(Namespaces)
 	if err := os.RemoveAll(filepath.Join(dir, "hosts")); err != nil {
 		return fmt.Errorf("removing the hosts' disks: %w", err)
+	}
+	return nil
+}
+
+func (h Host) forgetNetwork() error {
+	// EINVAL: a crash came between the file and the mount, ENOENT: or before them.
+	if err := unix.Unmount(h.network(), unix.MNT_DETACH); err != nil && err != unix.EINVAL && err != unix.ENOENT {
+		return fmt.Errorf("unmounting %s: %w", h.network(), err)
+	}
+	if err := os.Remove(h.network()); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("removing the network's name: %w", err)
+	}
+	return nil
+}
+
+// End ends one host of the lab in dir, with all that it runs, and removes its disk.
+func (h Host) End(ctx context.Context, dir string) error {
+	if err := h.forgetNetwork(); err != nil {
+		return err
+	}
+	_ = unix.Kill(h.PID, unix.SIGKILL)
+	for unix.Kill(h.PID, 0) == nil {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("ending the host %s: %w", h.Name, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	if err := os.RemoveAll(filepath.Dir(Disk(dir, h.Name))); err != nil {
+		return fmt.Errorf("removing the disk of %s: %w", h.Name, err)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
 // Package vm puts jobs on the lab's hosts and starts them as a BOSH agent does: every pre-start, then
-// monit with the jobs' own monit files, then every post-start.
+// monit with the jobs' own monit files, then every post-start. Before it changes them it drains and stops them.
 package vm
 
 import (
@@ -114,6 +114,28 @@ func Start(ctx context.Context, vms []VM) error {
 	return each(vms, func(v VM) error { return v.scripts(ctx, "post-start") })
 }
 
+// Update puts other files of the same jobs on a VM: every drain, monit stops all, and then as Start.
+func (v VM) Update(ctx context.Context, disk string, jobs map[string]map[string][]byte) error {
+	if err := v.scripts(ctx, "drain"); err != nil {
+		return err
+	}
+	if _, err := v.Run(ctx, "monit", "-c", monitrc, "stop", "all"); err != nil {
+		return err
+	}
+	if err := v.await(ctx, "Not monitored"); err != nil {
+		return err
+	}
+	// It reads the jobs' files anew, and starts them all, not as they were left.
+	const quit = "cd /var/vcap/monit; monit -c " + monitrc + " quit; while [ -e monit.pid ]; do sleep 0.1; done; rm -f state"
+	if _, err := v.Run(ctx, "sh", "-c", quit); err != nil {
+		return err
+	}
+	if err := Install(disk, jobs); err != nil {
+		return err
+	}
+	return Start(ctx, []VM{v})
+}
+
 func each[T any](of []T, f func(T) error) error {
 	errs := make([]error, len(of))
 	var group sync.WaitGroup
@@ -144,16 +166,21 @@ func (v VM) monit(ctx context.Context) error {
 	if _, err := v.Run(ctx, "monit", "-c", monitrc); err != nil {
 		return err
 	}
+	return v.await(ctx, "OK")
+}
+
+// await waits until monit says the same of every process.
+func (v VM) await(ctx context.Context, status string) error {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	for {
 		summary, processes, err := v.Summary(ctx)
-		if err == nil && !slices.ContainsFunc(processes, func(p Process) bool { return p.Status != "OK" }) {
+		if err == nil && !slices.ContainsFunc(processes, func(p Process) bool { return p.Status != status }) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("monit in %s does not say within %s that everything runs:\n%s", v.Name, Patience, summary)
+			return fmt.Errorf("monit in %s does not say within %s that every process is %s:\n%s", v.Name, Patience, status, summary)
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
