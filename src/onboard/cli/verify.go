@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,6 +70,10 @@ func (f verifyFlags) run(out, log io.Writer, now time.Time) error {
 		return err
 	}
 	p, platformErr := platform.Parse(f.platform, platformData)
+	var entries []ledger.Entry
+	var ledgerErr error
+	var reading sync.WaitGroup
+	reading.Go(func() { entries, ledgerErr = ledger.New(f.orgs).Entries(func(document.Value) {}) })
 	var manifests []manifest.Manifest
 	var manifestErr error
 	for _, path := range f.manifests {
@@ -80,7 +85,7 @@ func (f verifyFlags) run(out, log io.Writer, now time.Time) error {
 		manifestErr = document.Join(manifestErr, err)
 		manifests = append(manifests, m)
 	}
-	entries, ledgerErr := ledger.New(f.orgs).Entries(func(document.Value) {})
+	reading.Wait()
 	if err := document.Join(platformErr, ledgerErr, manifestErr); err != nil {
 		return err
 	}
