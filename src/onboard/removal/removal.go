@@ -12,7 +12,8 @@
 //  3. gateway: before the cells, it would take the link away that their rules are made of, and a director
 //     would refuse.
 //  4. cloud-config: a director refuses to take a network from under a VM, so the VMs are gone by now.
-//  5. key: while there is a key, an endpoint that still tries would get into a gateway that has it.
+//  5. key: nothing uses it any more, and the customer's endpoint still has it. Not before, since without it
+//     the connection cannot come back.
 //  6. addresses: kept from everybody for the quarantine. The old customer's endpoint still tries the
 //     address, and somebody's firewall still lets the segment in: neither must meet another org.
 package removal
