@@ -93,7 +93,7 @@ secrets {
 }
 
 func (w *World) startCharon(host string) error {
-	if err := w.start("charon-"+host, w.strongSwan(host, "libexec/ipsec/charon")); err != nil {
+	if err := w.start("charon-"+host, w.strongSwan(host, filepath.Join(w.StrongSwan, "libexec/ipsec/charon"))); err != nil {
 		return err
 	}
 	if err := within(patience, func() error { return w.swanctl(host, "--load-all") }); err != nil {
@@ -114,12 +114,14 @@ func (w *World) connect() error {
 	})
 }
 
+// swanctl asks charon, which may be stopped or killed meanwhile and then never answers.
 func (w *World) swanctl(host string, args ...string) error {
-	return finish(w.strongSwan(host, "sbin/swanctl", args...))
+	limited := append([]string{"20", filepath.Join(w.StrongSwan, "sbin/swanctl")}, args...)
+	return finish(w.strongSwan(host, "timeout", limited...))
 }
 
 func (w *World) strongSwan(host, program string, args ...string) *exec.Cmd {
-	command := w.command(host, "bash", append([]string{"-euc", charonScript, "bash", filepath.Join(w.StrongSwan, program)}, args...)...)
+	command := w.command(host, "bash", append([]string{"-euc", charonScript, "bash", program}, args...)...)
 	command.Env = append(os.Environ(),
 		"STRONGSWAN_CONF="+filepath.Join(w.dir, host, "strongswan.conf"),
 		"SWANCTL_DIR="+filepath.Join(w.dir, host, "swanctl"))
