@@ -180,6 +180,16 @@ var _ = Describe("A repeated check", func() {
 	It("is spread over the interval", func() {
 		Expect(check.Splay(10*time.Second, 0, 4)).To(BeZero())
 		Expect(check.Splay(10*time.Second, 3, 4)).To(Equal(7500 * time.Millisecond))
+		Expect(check.Splay(500*time.Millisecond, 1, 2)).To(Equal(250 * time.Millisecond))
+	})
+
+	It("is asked together with few others where there are many, so that the prober sleeps between", func() {
+		at := map[time.Duration]int{}
+		for i := range 100 {
+			at[check.Splay(time.Second, i, 100)]++
+		}
+		Expect(at).To(HaveLen(20))
+		Expect(at).To(HaveEach(5))
 	})
 })
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -77,6 +78,8 @@ func newRun(f *files) *cobra.Command {
 }
 
 func run(ctx context.Context, f files, log *slog.Logger) error {
+	// It waits most of the time. What a second processor would do sooner costs more in waking it than it is worth.
+	runtime.GOMAXPROCS(1)
 	config, err := loadConfig(f.config)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -18,7 +19,7 @@ import (
 )
 
 // The figures of docs/status.md. They take minutes: BENCH=1 measures, SOAK=20m watches a healthy tunnel for
-// that long.
+// that long, with questions every 500 ms or SOAK_INTERVAL.
 var _ = Describe("Figures", Serial, func() {
 	networks := func(n int) (out []string) {
 		for i := range n {
@@ -81,7 +82,7 @@ var _ = Describe("Figures", Serial, func() {
 		}
 		during, err := time.ParseDuration(os.Getenv("SOAK"))
 		Expect(err).NotTo(HaveOccurred())
-		t := up(2, "20s", "500ms")
+		t := up(2, "20s", cmp.Or(os.Getenv("SOAK_INTERVAL"), "500ms"))
 		begun := t.status()
 		for end := time.Now().Add(during); time.Now().Before(end); {
 			busy := time.Now().Add(20 * time.Second)
