@@ -52,11 +52,6 @@ var _ = Describe("the life of a connection", Serial, Ordered, func() {
 	}
 	appReaches := func(address string) func() bool { return func() bool { return reaches(app, address) } }
 	var stream *echoes
-	// reopen is what a device does that has lost its tunnel.
-	reopen := func() {
-		GinkgoHelper()
-		onLab("shell", "endpoint-agency-a", "--", "swanctl", "--initiate", "--child", "all-pairs", "--timeout", "30")
-	}
 	sas := func() string { return onLab("shell", "endpoint-agency-a", "--", "swanctl", "--list-sas") }
 	restarted := func(deploy string) []string {
 		var out []string
@@ -101,7 +96,7 @@ var _ = Describe("the life of a connection", Serial, Ordered, func() {
 		plan, deploy := change("ike: auto", "ike: 2\npsk: {next: true}")
 		Expect(restarted(deploy)).To(ConsistOf("vpn-gateway-agency-a-0"))
 		Expect(plan).To(ContainSubstring("credhub get -q -n /DIRECTOR/DEPLOYMENT/private-network-agency-a-psk-2"))
-		reopen()
+		// Its device has opened the tunnel again by itself, as the hand-off's configuration says.
 		Eventually(appReaches(staying)).WithTimeout(tunnels).Should(BeTrue(), "with the key that it has")
 		onLab("follow", "agency-a")
 		Eventually(appReaches(staying)).WithTimeout(tunnels).Should(BeTrue(), "with the new key")
@@ -111,7 +106,6 @@ var _ = Describe("the life of a connection", Serial, Ordered, func() {
 	It("ends the old key", func() {
 		_, deploy := change("psk: {next: true}", "psk: {generation: 2}")
 		Expect(restarted(deploy)).To(ConsistOf("vpn-gateway-agency-a-0"))
-		reopen()
 		Eventually(appReaches(staying)).WithTimeout(tunnels).Should(BeTrue())
 	})
 
