@@ -87,7 +87,7 @@ type outcome struct {
 
 // script is what a guest does. Its arguments are SHARE and those of `lab up`.
 const script = `export PRIVNET_ROOT=$PWD share=$1; shift
-bin/lab up "$@" && bin/lab check --json >"$share/promises.json" && bin/lab down && exit
+bin/lab up --no-check "$@" && bin/lab check --json >"$share/promises.json" && bin/lab down && exit
 for host in vpn-gateway endpoint isolated-diego-cell; do bin/lab logs "$host"; done
 exit 1`
 
