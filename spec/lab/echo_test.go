@@ -81,6 +81,20 @@ func (e *echoes) end() (sent, answered int) {
 	return int(e.sent), e.replies()
 }
 
+// gaps lists the first and last of each run of requests that had no reply.
+func (e *echoes) gaps() (gaps [][2]uint16) {
+	for n := uint16(1); n <= e.sent; n++ {
+		switch last := len(gaps) - 1; {
+		case e.answered[n]:
+		case last >= 0 && gaps[last][1] == n-1:
+			gaps[last][1] = n
+		default:
+			gaps = append(gaps, [2]uint16{n, n})
+		}
+	}
+	return gaps
+}
+
 // reaches says whether one echo request is answered.
 func reaches(from, to string) bool {
 	GinkgoHelper()

@@ -133,7 +133,7 @@ var _ = Describe("the life of a connection", Serial, Ordered, func() {
 
 	It("has cost the other org not one packet in all that time", func() {
 		sent, answered := stream.end()
-		AddReportEntry("packets of the other org meanwhile", fmt.Sprintf("%d sent, %d lost", sent, sent-answered))
+		AddReportEntry("packets of the other org meanwhile", fmt.Sprintf("%d sent, %d lost: %v", sent, sent-answered, stream.gaps()))
 		Expect(sent).To(BeNumerically(">", 100))
 		Expect(answered).To(Equal(sent))
 		promises, code := check()

@@ -83,12 +83,15 @@ func (d *description) lans() []lan {
 	return out
 }
 
-// bridges are a host's own ends of the networks that it is the router of.
+// bridges are a host's own ends of the networks that it is the router of. Each has an address of its own: a
+// bridge without one has that of a port, and another one when the port's VM is deleted, which its neighbours
+// notice after half a minute.
 func (d *description) bridges(host string) []string {
 	var out []string
 	for _, l := range d.lans() {
 		if l.host == host {
-			out = append(out, "link add "+l.bridge+" type bridge")
+			hop := l.hop.As4()
+			out = append(out, fmt.Sprintf("link add %s address 02:00:%02x:%02x:%02x:%02x type bridge", l.bridge, hop[0], hop[1], hop[2], hop[3]))
 			out = append(out, up(l.bridge, on(l.hop, l.network))...)
 		}
 	}

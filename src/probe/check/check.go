@@ -72,7 +72,8 @@ func (r *Result) judge(err error) {
 	case err == nil:
 		r.Served = true
 		return
-	case errors.As(err, &local), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EMFILE), errors.Is(err, context.Canceled):
+	case errors.As(err, &local), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EADDRINUSE),
+		errors.Is(err, syscall.EMFILE), errors.Is(err, context.Canceled):
 		r.Asked, r.Reached = false, false
 		r.Detail = err.Error()
 	case errors.Is(err, syscall.ECONNREFUSED):
