@@ -211,7 +211,8 @@ func (b *bench) block(rule string) {
 
 func (b *bench) gatewayFlags() []string {
 	return []string{"--config", b.path("gateway.json"), "--psk", b.path("psk.json"), "--data", b.path("data"),
-		"--run", b.path("run"), "--strongswan", StrongSwan(), "--view", b.path("view/vici.sock"), "--view-group", "0"}
+		"--run", b.path("run"), "--strongswan", StrongSwan(), "--status", b.path("view/status.json"),
+		"--view", b.path("view/vici.sock"), "--view-group", "0"}
 }
 
 func (b *bench) start() {
