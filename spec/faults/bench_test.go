@@ -299,7 +299,7 @@ func (b *bench) arguments(flags ...string) []string {
 	return append([]string{"netns", "exec", b.network.Gateway, program("tunnel-doctor"), "--config", b.path("doctor.json"),
 		"--log", b.path("gateway.log"), "--enforcer", b.path("enforcer.json"), "--jobs", b.path("jobs"), "--pids", b.path("pids"),
 		"--gateway-config", b.path("gateway.json"), "--gateway-psk", b.path("psk.json"),
-		"--gateway-data", b.path("data"), "--gateway-run", b.path("run")}, flags...)
+		"--gateway-data", b.path("data"), "--gateway-run", b.path("run"), "--gateway-status", b.path("view/status.json")}, flags...)
 }
 
 // doctor starts the doctor on the gateway.

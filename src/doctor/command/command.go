@@ -89,6 +89,7 @@ func newRoot() *cobra.Command {
 	flags.StringVar(&o.senses.Gateway.Key, "gateway-psk", o.senses.Gateway.Key, "ipsec-gateway's psk.json")
 	flags.StringVar(&o.senses.Gateway.Data, "gateway-data", o.senses.Gateway.Data, "directory of what ipsec-gateway rendered")
 	flags.StringVar(&o.senses.Gateway.Run, "gateway-run", o.senses.Gateway.Run, "directory of charon's vici socket")
+	flags.StringVar(&o.senses.Gateway.Status, "gateway-status", o.senses.Gateway.Status, "file in which ipsec-gateway says how it is")
 	flags.TextVar(&o.senses.Resolver, "resolver", o.senses.Resolver, "the VM's own DNS server")
 	flags.StringVar(&o.monit, "monit", "/var/vcap/bosh/bin/monit", "monit, for --fix")
 	return root
