@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -16,12 +14,12 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
-	"golang.org/x/sys/unix"
 
 	"privnet/doctor"
 	"privnet/ipsec"
 	. "privnet/ipsec/charontest"
 	"privnet/ipsec/vici"
+	"privnet/netnstest"
 )
 
 const key = "Zq3vT8mKx1LpR6wYb9NcJ4hGd7FsU2aEoI5tXkQyVrMnBzPu"
@@ -174,7 +172,7 @@ func newBench(p peer, s settings) *bench {
 	b.start()
 	b.record()
 	b.customer = StartCustomer(b.network, b.peer.configuration(), files...)
-	b.serve()
+	b.stopService = netnstest.Serve(b.network.Customer, Services[0]+":8443")
 	return b
 }
 
@@ -242,42 +240,6 @@ func (b *bench) unload() {
 }
 
 // serve answers on the first service's TCP port. A socket belongs to the namespace that it was made in.
-func (b *bench) serve() {
-	GinkgoHelper()
-	var listener net.Listener
-	inside(b.network.Customer, func() {
-		var err error
-		listener, err = net.Listen("tcp", Services[0]+":8443")
-		Expect(err).NotTo(HaveOccurred())
-	})
-	b.stopService = listener.Close
-	DeferCleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			conn.Close()
-		}
-	}()
-}
-
-func inside(namespace string, do func()) {
-	GinkgoHelper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	Expect(err).NotTo(HaveOccurred())
-	defer home.Close()
-	there, err := os.Open("/run/netns/" + namespace)
-	Expect(err).NotTo(HaveOccurred())
-	defer there.Close()
-	Expect(unix.Setns(int(there.Fd()), unix.CLONE_NEWNET)).To(Succeed())
-	defer func() { Expect(unix.Setns(int(home.Fd()), unix.CLONE_NEWNET)).To(Succeed()) }()
-	do()
-}
-
 // initiate lets the customer open every child, however busy the machine is.
 func (b *bench) initiate() error { return b.try("15") }
 

@@ -13,6 +13,7 @@ import (
 	"privnet/doctor"
 	"privnet/doctor/signature"
 	. "privnet/ipsec/charontest"
+	"privnet/netnstest"
 )
 
 // cellBench is a cell and its gateway on one link, and what is behind the tunnel: a service and a DNS server.
@@ -45,7 +46,7 @@ func newCellBench() cellBench {
 	b.in(b.there, "ip route add 10.20.0.0/26 via 192.0.2.1")
 	b.in(b.cell, "ip route add 10.150.0.0/16 via "+GatewaySegment)
 	b.in(b.cell, "ip route add unreachable 10.150.0.0/16 metric 4242")
-	inside(b.there, func() {
+	netnstest.In(b.there, func() {
 		listener, err := net.Listen("tcp", Services[0]+":8443")
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(listener.Close)
@@ -98,7 +99,7 @@ func (b cellBench) container(name, allowed string) {
 func serveNames(namespace, address string) (stop func() error) {
 	GinkgoHelper()
 	var socket net.PacketConn
-	inside(namespace, func() {
+	netnstest.In(namespace, func() {
 		var err error
 		socket, err = net.ListenPacket("udp4", address)
 		Expect(err).NotTo(HaveOccurred())

@@ -5,46 +5,19 @@ import (
 	"context"
 	"encoding/binary"
 	"net"
-	"os"
-	"runtime"
 	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 
 	"privnet/doctor/wire"
+	"privnet/netnstest"
 )
 
 func TestWire(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "doctor/wire")
-}
-
-// alone runs in a network namespace of its own, with only a loopback.
-func alone(do func()) {
-	GinkgoHelper()
-	if os.Getuid() != 0 {
-		Skip("needs root: network namespaces")
-	}
-	done := make(chan struct{})
-	go func() {
-		defer GinkgoRecover()
-		defer close(done)
-		// The thread is not unlocked: it ends with the goroutine, and the namespace with it.
-		runtime.LockOSThread()
-		Expect(unix.Unshare(unix.CLONE_NEWNET)).To(Succeed())
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-		Expect(err).NotTo(HaveOccurred())
-		defer unix.Close(fd)
-		request, err := unix.NewIfreq("lo")
-		Expect(err).NotTo(HaveOccurred())
-		request.SetUint16(unix.IFF_UP)
-		Expect(unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)).To(Succeed())
-		do()
-	}()
-	Eventually(done, "10s").Should(BeClosed())
 }
 
 func send(port int, data []byte) {
@@ -59,7 +32,7 @@ func send(port int, data []byte) {
 var _ = Describe("Listening on the wire", func() {
 	It("hears IKE and neither ESP nor anything else", func() {
 		var packets []wire.Packet
-		alone(func() {
+		netnstest.Alone(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			// It sends itself, on the thread that is in the namespace.

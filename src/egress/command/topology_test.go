@@ -6,14 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/vishvananda/netns"
+
+	"privnet/netnstest"
 )
 
 const (
@@ -135,19 +135,7 @@ func (t *topology) command(host, program string, args ...string) *exec.Cmd {
 // inside runs the function on a thread that is in the host's namespace.
 func (t *topology) inside(host string, work func()) {
 	GinkgoHelper()
-	done := make(chan struct{})
-	go func() {
-		defer GinkgoRecover()
-		defer close(done)
-		// The thread is not unlocked: it ends with the goroutine and takes the namespace along.
-		runtime.LockOSThread()
-		handle, err := netns.GetFromName(t.prefix + host)
-		Expect(err).NotTo(HaveOccurred())
-		defer handle.Close()
-		Expect(netns.Set(handle)).To(Succeed())
-		work()
-	}()
-	<-done
+	netnstest.In(t.prefix+host, work)
 }
 
 // serve answers each TCP connection with a word.

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,11 +16,11 @@ import (
 	"github.com/cloudfoundry/bosh-utils/system/fakes"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/vishvananda/netns"
 
 	"privnet/connection"
 	"privnet/egress"
 	"privnet/egress/iptables"
+	"privnet/netnstest"
 )
 
 // inside runs every command in a network namespace.
@@ -47,21 +46,7 @@ func (r inside) RunCommandQuietly(name string, args ...string) (string, string, 
 
 // glance is iptables.Glance in that namespace.
 func (r inside) glance(kind string, family egress.Family, chains []string) (state string, dropped uint64, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		// The thread is not unlocked: it ends with the goroutine and takes the namespace along.
-		runtime.LockOSThread()
-		handle, failed := netns.GetFromName(r.namespace)
-		if err = failed; err != nil {
-			return
-		}
-		defer handle.Close()
-		if err = netns.Set(handle); err == nil {
-			state, dropped, err = iptables.Glance(kind, family, chains)
-		}
-	}()
-	<-done
+	netnstest.In(r.namespace, func() { state, dropped, err = iptables.Glance(kind, family, chains) })
 	return state, dropped, err
 }
 

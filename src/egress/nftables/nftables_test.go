@@ -3,18 +3,16 @@ package nftables_test
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 
 	"privnet/connection"
 	"privnet/egress"
 	"privnet/egress/nftables"
+	"privnet/netnstest"
 )
 
 func policy() egress.Policy {
@@ -35,26 +33,16 @@ func policy() egress.Policy {
 // isolated runs the work in a network namespace of its own, which ends with it.
 func isolated(work func(table *nftables.Table)) {
 	GinkgoHelper()
-	if os.Geteuid() != 0 {
-		Skip("needs root, for network namespaces")
-	}
 	if _, err := exec.LookPath("nft"); err != nil {
 		Skip("needs the program nft, to look from outside")
 	}
-	done := make(chan struct{})
-	go func() {
-		defer GinkgoRecover()
-		defer close(done)
-		// The thread is not unlocked: it ends with the goroutine and takes the namespace along.
-		runtime.LockOSThread()
-		Expect(unix.Unshare(unix.CLONE_NEWNET)).To(Succeed())
+	netnstest.Alone(func() {
 		table := &nftables.Table{}
 		if !table.Supported() {
 			Skip("the kernel has no nf_tables")
 		}
 		work(table)
-	}()
-	<-done
+	})
 }
 
 // nft runs on the thread that is in the namespace: a child of it is, too.

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	boshlog "github.com/cloudfoundry/bosh-utils/logger"
 	"github.com/cloudfoundry/bosh-utils/system"
@@ -13,11 +12,11 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"privnet/connection"
 	"privnet/egress"
 	"privnet/egress/routes"
+	"privnet/netnstest"
 )
 
 var (
@@ -30,24 +29,6 @@ func policy(role egress.Role, networks ...netip.Prefix) egress.Policy {
 	return egress.Policy{Role: role, Connection: connection.Connection{
 		PrivateNetworks: networks, Routing: connection.RoutingHost, Gateways: []connection.Gateway{{Address: gateway}},
 	}}
-}
-
-// isolated runs the work in a network namespace of its own, which ends with it.
-func isolated(work func()) {
-	GinkgoHelper()
-	if os.Geteuid() != 0 {
-		Skip("needs root, for network namespaces")
-	}
-	done := make(chan struct{})
-	go func() {
-		defer GinkgoRecover()
-		defer close(done)
-		// The thread is not unlocked: it ends with the goroutine and takes the namespace along.
-		runtime.LockOSThread()
-		Expect(unix.Unshare(unix.CLONE_NEWNET)).To(Succeed())
-		work()
-	}()
-	<-done
 }
 
 // onSegment gives the namespace an interface on the gateway's network.
@@ -64,7 +45,7 @@ var _ = Describe("Routes", func() {
 	table := routes.Table{}
 
 	It("come and go with the policy, and nobody else's are touched", func() {
-		isolated(func() {
+		netnstest.Alone(func() {
 			device := onSegment()
 			foreign := &netlink.Route{Dst: &net.IPNet{IP: net.IPv4(10, 151, 0, 0).To4(), Mask: net.CIDRMask(16, 32)}, LinkIndex: device.Attrs().Index}
 			Expect(netlink.RouteAdd(foreign)).To(Succeed())
@@ -86,7 +67,7 @@ var _ = Describe("Routes", func() {
 	})
 
 	It("refuse at least, where the gateway is on no network of the VM", func() {
-		isolated(func() {
+		netnstest.Alone(func() {
 			err := table.Apply(policy(egress.RoleCell, first))
 			Expect(err).To(MatchError(ContainSubstring("finding the gateway 10.20.0.4")))
 			Expect(table.Check(policy(egress.RoleCell, first))).To(ConsistOf(HavePrefix("route missing: 10.150.0.0/16 via")))
@@ -94,7 +75,7 @@ var _ = Describe("Routes", func() {
 	})
 
 	It("into a segment are found", func() {
-		isolated(func() {
+		netnstest.Alone(func() {
 			device := onSegment()
 			Expect(netlink.RouteAdd(&netlink.Route{Dst: &net.IPNet{IP: net.IPv4(10, 150, 0, 0).To4(), Mask: net.CIDRMask(16, 32)}, Gw: gateway.AsSlice(), LinkIndex: device.Attrs().Index})).To(Succeed())
 			Expect(routes.Through([]netip.Prefix{netip.MustParsePrefix("10.20.0.0/24")})).To(ConsistOf(first))
@@ -105,7 +86,7 @@ var _ = Describe("Routes", func() {
 
 var _ = Describe("IPsec blocks", func() {
 	It("come and go with the policy, and charon's policies are not touched", func() {
-		isolated(func() {
+		netnstest.Alone(func() {
 			blocks := routes.Blocks{}
 			charons := &netlink.XfrmPolicy{
 				Src: &net.IPNet{IP: net.IPv4(10, 20, 0, 0).To4(), Mask: net.CIDRMask(24, 32)}, Dst: &net.IPNet{IP: net.IPv4(10, 150, 0, 0).To4(), Mask: net.CIDRMask(16, 32)},
@@ -160,7 +141,7 @@ var _ = Describe("Settings", func() {
 
 var _ = Describe("Watching", func() {
 	DescribeTable("tells of", func(change func()) {
-		isolated(func() {
+		netnstest.Alone(func() {
 			onSegment()
 			done := make(chan struct{})
 			defer close(done)

@@ -3,40 +3,28 @@ package check_test
 import (
 	"context"
 	"net/netip"
-	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 
+	"privnet/netnstest"
 	"privnet/probe/check"
 )
 
 var _ = Describe("The path's MTU", func() {
 	// alone runs a spec's body in a network namespace of its own, whose loopback is a path of 1500 bytes.
 	alone := func(body func(sh func(string))) {
-		if os.Getuid() != 0 {
-			Skip("needs root: a network namespace and raw sockets")
-		}
-		done := make(chan struct{})
-		go func() {
-			defer GinkgoRecover()
-			defer close(done)
-			// The thread ends with the goroutine, and the namespace with the thread.
-			runtime.LockOSThread()
-			Expect(unix.Unshare(unix.CLONE_NEWNET)).To(Succeed())
+		netnstest.Alone(func() {
 			sh := func(command string) {
 				words := strings.Fields(command)
 				output, err := exec.Command(words[0], words[1:]...).CombinedOutput()
 				Expect(err).NotTo(HaveOccurred(), "%s: %s", command, output)
 			}
-			sh("ip link set lo up mtu 1500")
+			sh("ip link set lo mtu 1500")
 			body(sh)
-		}()
-		Eventually(done, "30s").Should(BeClosed())
+		})
 	}
 	measure := func() (int, error) { return check.PathMTU(context.Background(), source, loopback) }
 

@@ -15,6 +15,7 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
 
+	"privnet/netnstest"
 	"privnet/probe/health"
 )
 
@@ -106,7 +107,7 @@ var _ = Describe("Figures", Serial, func() {
 // load opens connections through the tunnel, one after the other.
 func (t *tunnel) load() {
 	for range 50 {
-		inside(t.network.Gateway, func() {
+		netnstest.In(t.network.Gateway, func() {
 			if conn, err := net.DialTimeout("tcp4", net.JoinHostPort(firstOf(t.networks[0]), "8443"), time.Second); err == nil {
 				conn.Close()
 			}

@@ -8,18 +8,16 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
-	"golang.org/x/sys/unix"
 
 	"privnet/egress/enforcer"
 	. "privnet/ipsec/charontest"
+	"privnet/netnstest"
 	"privnet/probe"
 	"privnet/probe/health"
 )
@@ -49,9 +47,9 @@ func newTunnel(networks []string, rekey string) *tunnel {
 	}
 	t.network.Exec(t.network.Customer, "bash", "-c", "for a in "+strings.Join(services, " ")+"; do ip address replace $a/32 dev lo; done")
 	t.customer = StartCustomer(t.network, t.configuration(PSK, rekey))
-	t.serve()
+	netnstest.Serve(t.network.Customer, "0.0.0.0:8443")
 	t.client = http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: func(_ context.Context, network, address string) (conn net.Conn, err error) {
-		inside(t.network.Gateway, func() { conn, err = net.DialTimeout(network, address, 3*time.Second) })
+		netnstest.In(t.network.Gateway, func() { conn, err = net.DialTimeout(network, address, 3*time.Second) })
 		return conn, err
 	}}}
 	return t
@@ -164,40 +162,4 @@ func (t *tunnel) initiate() error {
 func (t *tunnel) cut(action string) {
 	GinkgoHelper()
 	t.network.Exec(t.network.Internet, "iptables", "-w", action, "FORWARD", "-s", Endpoint, "-j", "DROP")
-}
-
-func (t *tunnel) serve() {
-	GinkgoHelper()
-	var listener net.Listener
-	inside(t.network.Customer, func() {
-		var err error
-		listener, err = net.Listen("tcp4", "0.0.0.0:8443")
-		Expect(err).NotTo(HaveOccurred())
-	})
-	DeferCleanup(listener.Close)
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			conn.Close()
-		}
-	}()
-}
-
-// inside does something in a namespace: a socket belongs to the one that it was made in.
-func inside(namespace string, do func()) {
-	GinkgoHelper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	Expect(err).NotTo(HaveOccurred())
-	defer home.Close()
-	there, err := os.Open(filepath.Join("/run/netns", namespace))
-	Expect(err).NotTo(HaveOccurred())
-	defer there.Close()
-	Expect(unix.Setns(int(there.Fd()), unix.CLONE_NEWNET)).To(Succeed())
-	defer func() { Expect(unix.Setns(int(home.Fd()), unix.CLONE_NEWNET)).To(Succeed()) }()
-	do()
 }

@@ -11,6 +11,7 @@ import (
 	"privnet/egress"
 	"privnet/egress/iptables"
 	"privnet/egress/nftables"
+	"privnet/netnstest"
 	"privnet/verify/netfilter"
 )
 
@@ -55,7 +56,7 @@ var _ = Describe("Each backend", func() {
 			for name, load := range map[string]func(*bench){
 				"iptables": func(b *bench) { b.load("iptables-nft-restore", text) },
 				"nftables": func(b *bench) {
-					inNamespace(b.router, func() {
+					netnstest.In(b.router, func() {
 						backend := &nftables.Table{}
 						if !backend.Supported() {
 							Skip("this kernel has no nf_tables")

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,9 +15,9 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"privnet/netnstest"
 	"privnet/verify/space"
 )
 
@@ -83,14 +82,14 @@ func do(program string, args ...string) {
 
 func (b *bench) openSockets() {
 	GinkgoHelper()
-	inNamespace(b.router, func() {
+	netnstest.In(b.router, func() {
 		for link := range map[string]bool{"left": true, "right": true, "ipsec0": true} {
 			device, err := net.InterfaceByName(link)
 			Expect(err).NotTo(HaveOccurred())
 			b.hardware[link] = device.HardwareAddr
 		}
 	})
-	inNamespace(b.wire, func() {
+	netnstest.In(b.wire, func() {
 		for link := range b.hardware {
 			device, err := net.InterfaceByName(link)
 			Expect(err).NotTo(HaveOccurred())
@@ -103,23 +102,6 @@ func (b *bench) openSockets() {
 			b.sockets[link] = socket
 		}
 	})
-}
-
-func inNamespace(name string, work func()) {
-	GinkgoHelper()
-	done := make(chan struct{})
-	go func() {
-		defer GinkgoRecover()
-		defer close(done)
-		// The thread is not unlocked: it ends with the goroutine and takes the namespace along.
-		runtime.LockOSThread()
-		handle, err := netns.GetFromName(name)
-		Expect(err).NotTo(HaveOccurred())
-		defer handle.Close()
-		Expect(netns.Set(handle)).To(Succeed())
-		work()
-	}()
-	<-done
 }
 
 // load makes the rules the router's only ones. The first of each built-in chain lets the marker pass.
