@@ -14,14 +14,12 @@ import (
 	. "github.com/onsi/gomega"
 	"gopkg.in/yaml.v3"
 
-	"privnet/connection"
 	"privnet/lab/compile"
 	"privnet/lab/manifest"
 	"privnet/lab/template"
 	"privnet/onboard/impact"
 	operators "privnet/onboard/manifest"
-	"privnet/onboard/plan"
-	"privnet/onboard/platform"
+	"privnet/onboard/onboardtest"
 	renderer "privnet/onboard/render"
 )
 
@@ -34,21 +32,6 @@ var _ = Describe("What privnet plan says of a changed request", func() {
 			"public_network: public\norg_isolation: {api_url: https://api.example.com}\n"
 	)
 	release := compile.Release{Name: operators.Release, Jobs: map[string]compile.Job{}}
-
-	input := func(text string, earlier *renderer.Input) renderer.Input {
-		GinkgoHelper()
-		p, err := platform.Parse("platform.yml", []byte(platformFile))
-		Expect(err).NotTo(HaveOccurred())
-		r, err := connection.ParseRequest("request.yml", []byte(text))
-		Expect(err).NotTo(HaveOccurred())
-		var held *plan.Plan
-		if earlier != nil {
-			held = &earlier.Plan
-		}
-		made, err := plan.NewAllocator(p, nil).Allocate(r, held)
-		Expect(err).NotTo(HaveOccurred())
-		return renderer.Input{Request: r, Plan: made, Platform: p}
-	}
 
 	// deployed are the files of each job, by group and job; an errand's group is taken for one with a VM.
 	deployed := func(in renderer.Input) (files map[string]map[string]map[string][]byte, instances map[string]int) {
@@ -101,7 +84,7 @@ var _ = Describe("What privnet plan says of a changed request", func() {
 		for _, name := range jobNames {
 			release.Jobs[name] = readJob(name)
 		}
-		before = input(request, nil)
+		before = onboardtest.Input(platformFile, request, nil)
 		was, wasInstances = deployed(before)
 	})
 
@@ -111,7 +94,7 @@ var _ = Describe("What privnet plan says of a changed request", func() {
 			if old == "" {
 				text = request + changed + "\n"
 			}
-			after := input(text, &before)
+			after := onboardtest.Input(platformFile, text, &before)
 			says, err := impact.Of(&before, after)
 			Expect(err).NotTo(HaveOccurred())
 

@@ -139,7 +139,7 @@ func (r *run) chooseDataPath(ctx context.Context) (string, error) {
 		return r.state.DataPath, nil
 	}
 	r.state.Userland = true
-	r.state.DataPath = fmt.Sprintf("ESP in userland (this kernel has none: %s)", strings.ToLower(lastLine(out)))
+	r.state.DataPath = fmt.Sprintf("ESP in userland (this kernel has none; ip xfrm says: %s)", strings.TrimPrefix(lastLine(out), "Error: "))
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		return "", fmt.Errorf("this kernel has no ESP, and ESP in userland needs /dev/net/tun, which this machine lacks")
 	}

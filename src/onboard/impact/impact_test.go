@@ -7,11 +7,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"privnet/connection"
 	"privnet/onboard/impact"
-	"privnet/onboard/plan"
-	"privnet/onboard/platform"
-	"privnet/onboard/render"
+	"privnet/onboard/onboardtest"
 )
 
 const (
@@ -30,31 +27,15 @@ org_isolation: {api_url: https://api.example.com}
 	cells, gateway, errand = "isolated-diego-cell-agency-a", "vpn-gateway-agency-a", "org-isolation-agency-a"
 )
 
-// input plans the request; earlier is what the org has.
-func input(platformText, request string, earlier *render.Input) render.Input {
-	GinkgoHelper()
-	p, err := platform.Parse("platform.yml", []byte(platformText))
-	Expect(err).NotTo(HaveOccurred())
-	r, err := connection.ParseRequest("request.yml", []byte(request))
-	Expect(err).NotTo(HaveOccurred())
-	var held *plan.Plan
-	if earlier != nil {
-		held = &earlier.Plan
-	}
-	made, err := plan.NewAllocator(p, nil).Allocate(r, held)
-	Expect(err).NotTo(HaveOccurred())
-	return render.Input{Request: r, Plan: made, Platform: p}
-}
-
 // change is what a request does that differs by one replacement or one more line.
 func change(platformText, before, old, new string) impact.Impact {
 	GinkgoHelper()
-	was := input(platformText, before, nil)
+	was := onboardtest.Input(platformText, before, nil)
 	after := strings.Replace(before, old, new, 1)
 	if old == "" {
 		after = before + new + "\n"
 	}
-	is := input(platformText, after, &was)
+	is := onboardtest.Input(platformText, after, &was)
 	out, err := impact.Of(&was, is)
 	Expect(err).NotTo(HaveOccurred())
 	return out
@@ -158,7 +139,7 @@ var _ = Describe("A changed request", func() {
 	})
 
 	It("of a new org restarts nothing", func() {
-		i, err := impact.Of(nil, input(platformText, requestText, nil))
+		i, err := impact.Of(nil, onboardtest.Input(platformText, requestText, nil))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(i.VMs).To(Equal([]impact.VMs{{Group: gateway, Count: 1, What: impact.Create}, {Group: cells, Count: 4, What: impact.Create}}))
 		Expect(i.Text()).To(HavePrefix("agency-a: what the next deploy brings; nothing restarts\n"))

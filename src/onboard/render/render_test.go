@@ -12,8 +12,7 @@ import (
 
 	"privnet/connection"
 	"privnet/onboard/manifest"
-	"privnet/onboard/plan"
-	"privnet/onboard/platform"
+	"privnet/onboard/onboardtest"
 	"privnet/onboard/render"
 )
 
@@ -75,20 +74,14 @@ egress_addresses: [203.0.113.5]
 `
 
 func input(org, platformText string) render.Input {
-	p, err := platform.Parse("platform.yml", []byte(platformText))
-	ExpectWithOffset(1, err).NotTo(HaveOccurred())
-	r, err := connection.ParseRequest("request.yml", []byte(`org: `+org+`
+	return onboardtest.Input(platformText, `org: `+org+`
 endpoint: {address: 198.51.100.10, device: paloalto}
 private_networks: [10.150.0.0/16, 172.30.8.0/22]
 apps: 40
 ike: 1
 inbound: [{protocol: tcp, ports: "8080,9000-9010"}]
 probes: [{address: 10.150.0.10, check: tcp, port: 443}]
-`))
-	ExpectWithOffset(1, err).NotTo(HaveOccurred())
-	made, err := plan.NewAllocator(p, nil).Allocate(r, nil)
-	ExpectWithOffset(1, err).NotTo(HaveOccurred())
-	return render.Input{Request: r, Plan: made, Platform: p}
+`, nil)
 }
 
 func parse(text string) manifest.Manifest {
