@@ -90,11 +90,11 @@ var _ = Describe("While the customer tries, the doctor", func() {
 
 	It("records IKE, also in UDP 4500, and no ESP and nobody's data", func() {
 		b := newBench(healthyPeer(2), settings{})
-		record := b.doctor("--capture", b.path("ike.pcap"), "--for", "4s")
-		Eventually(record.Out, "5s").Should(gbytes.Say("Recording"))
+		record := b.doctor("--capture", b.path("ike.pcap"), "--for", "1m")
+		Eventually(record.Out).Should(gbytes.Say("Recording"))
 		Expect(b.initiate()).To(Succeed())
 		b.network.Exec(b.network.Gateway, "bash", "-c", "for i in {1..30}; do : </dev/tcp/"+Services[0]+"/8443; done")
-		Eventually(record, "10s").Should(gexec.Exit(0))
+		Eventually(record.Interrupt()).Should(gexec.Exit(0))
 		Expect(record.Out).To(gbytes.Say(`\d+ IKE packets recorded`))
 		info, err := os.Stat(b.path("ike.pcap"))
 		Expect(err).NotTo(HaveOccurred())
@@ -121,6 +121,7 @@ var _ = Describe("Told to fix, the doctor", func() {
 	It("restarts what is not right on the VM, and nothing without being told", func() {
 		b := newBench(healthyPeer(2), settings{unenforced: true})
 		Expect(b.initiate()).To(Succeed())
+		b.in(b.network.Gateway, "sysctl -qw net.ipv4.ip_forward=0")
 		Expect(os.WriteFile(b.path("monit"), []byte("#!/bin/sh\necho \"$@\" >>"+b.path("monit.log")+"\n"), 0o755)).To(Succeed())
 		report, code := b.ask("--monit", b.path("monit"))
 		Expect(report.Problems[0].Parameter).To(Equal(doctor.Rules))
@@ -130,7 +131,12 @@ var _ = Describe("Told to fix, the doctor", func() {
 		session := b.doctor("--fix", "--monit", b.path("monit"))
 		Eventually(session, "20s").Should(gexec.Exit(1))
 		Expect(session.Out).To(gbytes.Say("fixed: restarted egress-enforcer"))
+		// The rules and forwarding are the same job's.
 		Expect(os.ReadFile(b.path("monit.log"))).To(BeEquivalentTo("restart egress-enforcer\n"))
+
+		report, _ = b.ask("--fix", "--monit", b.path("monit"))
+		Expect(report.Verdict).To(Equal(doctor.Broken), "the report alone is what --json prints")
+		Expect(os.ReadFile(b.path("monit.log"))).To(BeEquivalentTo("restart egress-enforcer\nrestart egress-enforcer\n"))
 	})
 
 	It("gives charon its connections back, and opens no tunnel", func() {

@@ -37,6 +37,9 @@ func Run(ctx context.Context, root *cobra.Command, arguments []string, stdout, s
 	understood := false
 	prepare := root.PersistentPreRunE
 	root.PersistentPreRunE = func(c *cobra.Command, args []string) error {
+		if err := c.ValidateFlagGroups(); err != nil {
+			return err
+		}
 		understood = true
 		if prepare == nil {
 			return nil

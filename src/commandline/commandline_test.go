@@ -17,6 +17,8 @@ var _ = Describe("A command line", func() {
 		root := &cobra.Command{Use: "tool"}
 		doing := &cobra.Command{Use: "apply", RunE: func(*cobra.Command, []string) error { return work() }}
 		doing.Flags().Bool("now", false, "")
+		doing.Flags().Bool("never", false, "")
+		doing.MarkFlagsMutuallyExclusive("now", "never")
 		root.AddCommand(doing)
 		var stderr bytes.Buffer
 		code := commandline.Run(context.Background(), root, arguments, GinkgoWriter, &stderr)
@@ -49,6 +51,8 @@ var _ = Describe("A command line", func() {
 	},
 		Entry("by a flag that is not there", fine, "unknown flag: --later\nSee tool apply --help.\n", "apply", "--later"),
 		Entry("by an argument where none belongs", fine, "unknown command \"x\" for \"tool apply\"\nSee tool apply --help.\n", "apply", "x"),
+		Entry("by flags that exclude each other", fine,
+			"if any flags in the group [now never] are set none of the others can be; [never now] were all set\nSee tool apply --help.\n", "apply", "--now", "--never"),
 		Entry("by a mistyped command", fine, "unknown command \"aply\" for \"tool\"; did you mean apply?\nSee tool --help.\n", "aply"),
 		Entry("by no command at all", fine, "say what to do: apply\nSee tool --help.\n"),
 		Entry("as the command itself found", func() error { return commandline.Usage(errors.New("--now needs --what")) },

@@ -68,7 +68,7 @@ func newRoot() *cobra.Command {
 			case watch:
 				return o.watch(c.Context(), config, c.OutOrStdout())
 			}
-			return o.examine(c.Context(), config, c.OutOrStdout())
+			return o.examine(c.Context(), config, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -92,18 +92,25 @@ func newRoot() *cobra.Command {
 	flags.StringVar(&o.senses.Gateway.Status, "gateway-status", o.senses.Gateway.Status, "file in which ipsec-gateway says how it is")
 	flags.TextVar(&o.senses.Resolver, "resolver", o.senses.Resolver, "the VM's own DNS server")
 	flags.StringVar(&o.monit, "monit", "/var/vcap/bosh/bin/monit", "monit, for --fix")
+	for _, other := range []string{"json", "fix", "bundle"} {
+		root.MarkFlagsMutuallyExclusive("watch", "capture", other)
+	}
 	return root
 }
 
-func (o *options) examine(ctx context.Context, config doctor.Config, out io.Writer) error {
+func (o *options) examine(ctx context.Context, config doctor.Config, out, beside io.Writer) error {
 	report := doctor.Examine(o.senses.Observe(ctx, config))
 	if o.fix && report.Verdict != doctor.Healthy {
 		done, err := o.repair(ctx, report)
 		if err != nil {
 			return err
 		}
+		notes := out
+		if o.json {
+			notes = beside
+		}
 		for _, what := range done {
-			fmt.Fprintln(out, "fixed:", what)
+			fmt.Fprintln(notes, "fixed:", what)
 		}
 		if len(done) > 0 {
 			report = doctor.Examine(o.senses.Observe(ctx, config))

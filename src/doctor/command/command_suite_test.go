@@ -35,6 +35,10 @@ var _ = Describe("tunnel-doctor", func() {
 		code, _, stderr := run("--nonsense")
 		Expect(code).To(Equal(2))
 		Expect(stderr).To(ContainSubstring("--nonsense"))
+		for _, ignored := range []string{"--json", "--fix", "--bundle=bundle.tgz"} {
+			code, _, _ = run("--watch", ignored)
+			Expect(code).To(Equal(2), ignored)
+		}
 
 		code, _, stderr = run("--config", "/nowhere/doctor.json")
 		Expect(code).To(Equal(1))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"time"
 
 	"privnet/connection"
@@ -104,27 +105,36 @@ func clock() string { return time.Now().UTC().Format("15:04:05Z") }
 func (o *options) repair(ctx context.Context, report doctor.Report) ([]string, error) {
 	var done []string
 	for _, p := range report.Problems {
-		var err error
-		var what string
-		switch p.Parameter {
-		case doctor.ServiceHere:
-			what = "restarted " + p.Got
-			err = o.restart(ctx, p.Got)
-		case doctor.Rules, doctor.Forwarding, doctor.RouteToTunnel:
-			what = "restarted egress-enforcer"
-			err = o.restart(ctx, "egress-enforcer")
-		case signature.GatewayConnection, signature.GatewayKey:
-			what = "reloaded the gateway's configuration"
-			_, err = o.senses.Job().Reload(ctx)
-		default:
+		what, do := o.remedy(p)
+		// Several problems may have one remedy.
+		if do == nil || slices.Contains(done, what) {
 			continue
 		}
-		if err != nil {
+		if err := do(ctx); err != nil {
 			return done, fmt.Errorf("fixing %s: %w", p.Parameter, err)
 		}
 		done = append(done, what)
 	}
 	return done, nil
+}
+
+// remedy is what this VM can do about a problem; nil if nothing.
+func (o *options) remedy(p doctor.Problem) (what string, do func(context.Context) error) {
+	restart := func(job string) (string, func(context.Context) error) {
+		return "restarted " + job, func(ctx context.Context) error { return o.restart(ctx, job) }
+	}
+	switch p.Parameter {
+	case doctor.ServiceHere:
+		return restart(p.Got)
+	case doctor.Rules, doctor.Forwarding, doctor.RouteToTunnel:
+		return restart("egress-enforcer")
+	case signature.GatewayConnection, signature.GatewayKey:
+		return "reloaded the gateway's configuration", func(ctx context.Context) error {
+			_, err := o.senses.Job().Reload(ctx)
+			return err
+		}
+	}
+	return "", nil
 }
 
 func (o *options) restart(ctx context.Context, job string) error {
