@@ -112,7 +112,7 @@ type settings struct {
 	nat NAT
 	// ike is the gateway's version, unless it is the peer's.
 	ike string
-	// enforced is what the enforcer says.
+	// unenforced says that the enforcer's rules do not stand.
 	unenforced bool
 	// gateway are fields of gateway.json to change, psk is the gateway's key.
 	gateway object

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
@@ -18,6 +19,8 @@ import (
 
 func TestFaults(t *testing.T) {
 	RegisterFailHandler(Fail)
+	// A machine that runs five cases at once is slow.
+	SetDefaultEventuallyTimeout(10 * time.Second)
 	RunSpecs(t, "faults")
 }
 
