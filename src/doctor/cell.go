@@ -122,6 +122,9 @@ func (x *examination) names() {
 	if x.Cell == nil {
 		return
 	}
+	if x.Cell.NamesProblem != "" {
+		x.check("private DNS", "", Unknown, x.Cell.NamesProblem)
+	}
 	for _, n := range x.Cell.Names {
 		subject := fmt.Sprintf("%s at %s", n.Domain, n.Server)
 		answers := slices.ContainsFunc(x.Cell.Names, func(o Name) bool { return o.Domain == n.Domain && !o.Here && o.Problem == "" })

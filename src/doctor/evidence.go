@@ -88,7 +88,8 @@ type CellEvidence struct {
 	Apps        []App
 	AppsProblem string
 	// Names are the answers of the private domains' servers.
-	Names []Name
+	Names        []Name
+	NamesProblem string
 }
 
 // App is a container and what its security groups let it open.

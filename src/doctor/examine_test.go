@@ -121,6 +121,14 @@ var _ = Describe("The doctor", func() {
 		Expect(r.ExitCode()).To(Equal(3))
 	})
 
+	It("cannot tell of what it could not ask", func() {
+		e := healthy()
+		e.Role, e.IKE, e.Cell = doctor.Cell, nil, &doctor.CellEvidence{NamesProblem: "reading the private domains: no JSON"}
+		r := doctor.Examine(e)
+		Expect(r.Problems).To(BeEmpty())
+		Expect(r.Checks).To(ContainElement(doctor.Check{Name: "private DNS", State: doctor.Unknown, Detail: e.Cell.NamesProblem}))
+	})
+
 	It("does not blame what a tunnel that stands has overcome", func() {
 		e := healthy()
 		e.IKE.Findings = []signature.Finding{{Parameter: signature.PreSharedKey, Side: signature.Customer, Endpoint: endpoint, Meaning: "x"}}

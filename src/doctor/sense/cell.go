@@ -124,10 +124,10 @@ func readNetOut(words []string) netOut {
 }
 
 // names asks every server of the private domains, and the cell's own resolver, for each domain.
-func (s Senses) names(ctx context.Context, source netip.Addr) []doctor.Name {
+func (s Senses) names(ctx context.Context, source netip.Addr) (out []doctor.Name, problem string) {
 	data, err := os.ReadFile(filepath.Join(s.Jobs, "private-dns/dns/handlers.json"))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return nil, ""
 	}
 	var handlers []struct {
 		Domain string `json:"domain"`
@@ -139,25 +139,22 @@ func (s Senses) names(ctx context.Context, source netip.Addr) []doctor.Name {
 		err = json.Unmarshal(data, &handlers)
 	}
 	if err != nil {
-		return []doctor.Name{{Domain: "private-dns", Problem: "reading the private domains: " + err.Error(), Here: true}}
+		return nil, "reading the private domains: " + err.Error()
 	}
-	var out []doctor.Name
 	for _, h := range handlers {
+		domain := strings.TrimSuffix(h.Domain, ".")
 		for _, server := range h.Source.Recursors {
 			address, err := netip.ParseAddr(server)
-			name := doctor.Name{Domain: strings.TrimSuffix(h.Domain, "."), Server: address}
 			if err != nil {
-				name.Problem = "the server's address: " + err.Error()
+				problem = fmt.Sprintf("%s of private-dns: the server %q is no IP address", domain, server)
+				continue
 			}
-			out = append(out, name)
+			out = append(out, doctor.Name{Domain: domain, Server: address})
 		}
-		out = append(out, doctor.Name{Domain: strings.TrimSuffix(h.Domain, "."), Server: s.Resolver.Addr(), Here: true})
+		out = append(out, doctor.Name{Domain: domain, Server: s.Resolver.Addr(), Here: true})
 	}
 	var asked sync.WaitGroup
 	for i := range out {
-		if out[i].Problem != "" {
-			continue
-		}
 		asked.Go(func() {
 			server, from := netip.AddrPortFrom(out[i].Server, 53), source
 			if out[i].Here {
@@ -169,7 +166,7 @@ func (s Senses) names(ctx context.Context, source netip.Addr) []doctor.Name {
 		})
 	}
 	asked.Wait()
-	return out
+	return out, problem
 }
 
 // askName asks a server for a domain's start of authority. Any answer but a refusal or failure will do.

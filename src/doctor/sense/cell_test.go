@@ -1,7 +1,10 @@
 package sense
 
 import (
+	"context"
 	"net/netip"
+	"os"
+	"path/filepath"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -35,6 +38,32 @@ const silkRules = `*filter
 -A netout--logged--log -j ACCEPT
 COMMIT
 `
+
+var _ = Describe("Asking for the private domains", func() {
+	problem := func(handlers string) string {
+		GinkgoHelper()
+		s := Senses{Jobs: GinkgoT().TempDir()}
+		Expect(os.MkdirAll(filepath.Join(s.Jobs, "private-dns/dns"), 0o755)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(s.Jobs, "private-dns/dns/handlers.json"), []byte(handlers), 0o600)).To(Succeed())
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // nobody is asked
+		_, problem := s.names(ctx, netip.Addr{})
+		return problem
+	}
+
+	It("says why it cannot, and blames nobody for it", func() {
+		Expect(problem("nonsense")).To(ContainSubstring("reading the private domains"))
+		Expect(problem(`[{"domain": "corp.example.", "source": {"recursors": ["ns.corp.example"]}}]`)).To(
+			Equal(`corp.example of private-dns: the server "ns.corp.example" is no IP address`))
+		Expect(problem(`[{"domain": "corp.example.", "source": {"recursors": ["127.0.0.1"]}}]`)).To(BeEmpty())
+	})
+
+	It("asks for none where there is none", func() {
+		names, problem := Senses{Jobs: "/nowhere"}.names(context.Background(), netip.Addr{})
+		Expect(names).To(BeEmpty())
+		Expect(problem).To(BeEmpty())
+	})
+})
 
 var _ = Describe("Reading the rules of the containers", func() {
 	within := func(from, to string) doctor.Range {

@@ -95,7 +95,8 @@ func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
 		Services: s.services(), Network: s.network(c), Enforcement: s.enforcement(),
 	}
 	if c.Role == doctor.Cell {
-		e.Cell = &doctor.CellEvidence{Names: s.names(ctx, c.Source)}
+		e.Cell = &doctor.CellEvidence{}
+		e.Cell.Names, e.Cell.NamesProblem = s.names(ctx, c.Source)
 		e.Cell.Tags, e.Cell.TagsProblem = s.tags()
 		e.Cell.Apps, e.Cell.AppsProblem = apps(ctx)
 	}
