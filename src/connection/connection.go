@@ -71,6 +71,11 @@ type Gateway struct {
 	PublicAddress netip.Addr
 }
 
+// HasGateway says whether an address in the segment is a gateway's.
+func (c Connection) HasGateway(address netip.Addr) bool {
+	return slices.ContainsFunc(c.Gateways, func(g Gateway) bool { return g.Address == address })
+}
+
 // Pair is one traffic selector pair: a segment subnet and a private network.
 type Pair struct {
 	Segment, PrivateNetwork netip.Prefix
@@ -115,7 +120,7 @@ func Read(v document.Value) Connection {
 	}
 	for _, g := range v.Get("gateways").List() {
 		if gateway, ok := readGateway(g, c.Segment); ok {
-			if slices.ContainsFunc(c.Gateways, func(other Gateway) bool { return other.Address == gateway.Address }) {
+			if c.HasGateway(gateway.Address) {
 				g.Problem("repeats the address %s of another gateway; each gateway has its own", gateway.Address)
 				continue
 			}

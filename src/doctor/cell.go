@@ -44,7 +44,7 @@ func (x *examination) cellNetwork() {
 		case problem != "" || x.Connection.Routing != connection.RoutingHost:
 		case !route.NextHop.IsValid():
 			problem = "the kernel would send packets for it straight to the link"
-		case !x.isGateway(route.NextHop):
+		case !x.Connection.HasGateway(route.NextHop):
 			problem = fmt.Sprintf("the kernel would send packets for it to %s, which is no gateway of this connection", route.NextHop)
 		case !route.Heard:
 			problem = fmt.Sprintf("the gateway %s does not answer on the link", route.NextHop)
@@ -63,7 +63,7 @@ func (x *examination) seen(route Route) {
 	network := route.PrivateNetwork.String()
 	answered := slices.ContainsFunc(x.Probes, func(p Probe) bool { return p.Pair.PrivateNetwork == route.PrivateNetwork && p.Result.Reached })
 	switch {
-	case x.isGateway(route.Seen):
+	case x.Connection.HasGateway(route.Seen):
 		x.check(name, network, OK, fmt.Sprintf("%s has them", route.Seen))
 	case answered:
 		x.check(name, network, OK, "a target answers")
@@ -73,10 +73,6 @@ func (x *examination) seen(route Route) {
 	default:
 		x.check(name, network, Unknown, "no router on the way names itself")
 	}
-}
-
-func (x *examination) isGateway(address netip.Addr) bool {
-	return slices.ContainsFunc(x.Connection.Gateways, func(g connection.Gateway) bool { return g.Address == address })
 }
 
 // securityGroups says whether the apps on the cell may open connections to the private networks.

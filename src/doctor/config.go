@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"privnet/connection"
@@ -68,6 +67,5 @@ func readConfig(v document.Value) Config {
 }
 
 func (c Config) isSource(address netip.Addr) bool {
-	isGateway := slices.ContainsFunc(c.Connection.Gateways, func(g connection.Gateway) bool { return g.Address == address })
-	return isGateway == (c.Role == Gateway) && connection.Contains(c.Connection.Segment, address)
+	return c.Connection.HasGateway(address) == (c.Role == Gateway) && connection.Contains(c.Connection.Segment, address)
 }

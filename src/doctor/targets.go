@@ -66,7 +66,7 @@ func (x *examination) silent(pair connection.Pair, name, detail string) {
 	for _, route := range x.Network.Routes {
 		switch {
 		case route.PrivateNetwork != pair.PrivateNetwork:
-		case x.isGateway(route.Seen):
+		case x.Connection.HasGateway(route.Seen):
 			p.Parameter = Beyond
 			p.What = "the gateway has this cell's packets, and no target answers: the tunnel or what is behind it does not carry them"
 		case route.Seen.IsValid():

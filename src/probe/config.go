@@ -99,9 +99,7 @@ func readAddresses(v document.Value) []netip.Addr {
 func (c Config) findSource(v document.Value) netip.Addr {
 	mine := func(a netip.Addr) bool { return connection.Contains(c.Connection.Segment, a) }
 	if c.Role == RoleGateway {
-		mine = func(a netip.Addr) bool {
-			return slices.ContainsFunc(c.Connection.Gateways, func(g connection.Gateway) bool { return g.Address == a })
-		}
+		mine = c.Connection.HasGateway
 	}
 	if i := slices.IndexFunc(c.Addresses, mine); i >= 0 {
 		return c.Addresses[i]

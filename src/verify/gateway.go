@@ -182,8 +182,7 @@ func (o *orgCheck) checkRoutes(c host) {
 		}
 	}
 	for _, r := range c.Routes {
-		isGateway := slices.ContainsFunc(o.deployed.Gateways, func(g connection.Gateway) bool { return g.Address == r.Via })
-		if r.Via.IsValid() && !isGateway {
+		if r.Via.IsValid() && !o.deployed.HasGateway(r.Via) {
 			o.find(cells, "%s: %s is routed to %s, which is no gateway of the org", c.Name, r.Destination, r.Via)
 		}
 		if !slices.Contains(o.entry.Request.PrivateNetworks, r.Destination) {

@@ -4,12 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"privnet/connection"
 	"privnet/doctor"
 )
 
@@ -35,7 +33,7 @@ func wayTo(c doctor.Config, network netip.Prefix) netip.Addr {
 	for ttl := 1; ttl <= farthest; ttl++ {
 		for range 2 {
 			router, err := hop(c.Source, target, ttl, stream)
-			if err == nil && isGateway(c.Connection, router) {
+			if err == nil && c.Connection.HasGateway(router) {
 				return router
 			}
 			if err == nil {
@@ -47,10 +45,6 @@ func wayTo(c doctor.Config, network netip.Prefix) netip.Addr {
 		}
 	}
 	return first
-}
-
-func isGateway(c connection.Connection, address netip.Addr) bool {
-	return slices.ContainsFunc(c.Gateways, func(g connection.Gateway) bool { return g.Address == address })
 }
 
 var errNoRouter = errors.New("no router named itself")
