@@ -16,6 +16,9 @@ func (x *exchange) refuse(match map[string]string) {
 	case match["revoked"] != "":
 		f = Finding{Parameter: Revoked, Got: "revoked on " + match["revoked"], Want: "a certificate that is not on the CA's revocation list",
 			Meaning: "the CA has revoked the endpoint's certificate"}
+	case match["which"] == "issuer":
+		f.Got = "valid from " + match["from"] + " to " + match["until"]
+		f.Meaning = "the CA of the endpoint's certificate is not valid now"
 	case match["until"] != "":
 		f = Finding{Parameter: Certificate, Got: "valid from " + match["from"] + " to " + match["until"], Want: "a certificate that is valid now",
 			Meaning: "the endpoint's certificate has ended"}

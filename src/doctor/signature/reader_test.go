@@ -69,6 +69,17 @@ var _ = Describe("A reader", func() {
 		Expect(findings).To(BeEmpty())
 	})
 
+	It("tells a CA that has ended from a certificate that has", func() {
+		expect := byCertificate()
+		_, findings := readFor(expect, lines("1",
+			"received packet: from 198.51.100.10[4500] to 203.0.113.10[4500] (100 bytes)",
+			"issuer certificate invalid (valid from Oct 24 06:11:22 2020 to Nov 22 06:11:22 2026)",
+			"no trusted RSA public key found for 'vpn.agency-a.example'"), connection.IKEv2)
+		Expect(findings).To(HaveLen(1))
+		Expect(findings[0].Parameter).To(Equal(signature.CertificateCA))
+		Expect(findings[0].Got).To(Equal("valid from Oct 24 06:11:22 2020 to Nov 22 06:11:22 2026"))
+	})
+
 	It("takes one duplicate for a device that came back, and several for two devices", func() {
 		log := []string{"received packet: from 198.51.100.10[4500] to 203.0.113.10[4500] (100 bytes)"}
 		duplicate := "deleting duplicate IKE_SA for peer '198.51.100.10' due to uniqueness policy"
@@ -135,24 +146,31 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Add("received proposals: IKE:/,IKE:,:\nno proposal found\ntraffic selectors  ===  unacceptable")
 	f.Fuzz(func(t *testing.T, log string) {
-		r := signature.NewReader(agreed)
-		for i, text := range strings.Split(log, "\n") {
-			r.Read(signature.Line{Time: start.Add(time.Duration(i) * time.Millisecond), SA: "1", Text: text})
-		}
-		for _, finding := range r.Findings(start.Add(time.Hour)) {
-			for _, text := range []string{finding.Got, finding.Want, finding.Evidence, finding.Meaning} {
-				if text != signature.Clean(text) {
-					t.Fatalf("%q is not clean", text)
-				}
-			}
-			if finding.Parameter == "" || finding.Side == "" {
-				t.Fatalf("%+v names nothing", finding)
-			}
-		}
-		for _, l := range r.Unknown() {
-			if l.Text != signature.Clean(l.Text) {
-				t.Fatalf("%q is not clean", l.Text)
-			}
+		for _, expect := range []signature.Expect{agreed, byCertificate()} {
+			bear(t, expect, log)
 		}
 	})
+}
+
+// bear fails where a log makes something of a reader that may not be.
+func bear(t *testing.T, expect signature.Expect, log string) {
+	r := signature.NewReader(expect)
+	for i, text := range strings.Split(log, "\n") {
+		r.Read(signature.Line{Time: start.Add(time.Duration(i) * time.Millisecond), SA: "1", Text: text})
+	}
+	for _, finding := range r.Findings(start.Add(time.Hour)) {
+		for _, text := range []string{finding.Got, finding.Want, finding.Evidence, finding.Meaning} {
+			if text != signature.Clean(text) {
+				t.Fatalf("%q is not clean", text)
+			}
+		}
+		if finding.Parameter == "" || finding.Side == "" {
+			t.Fatalf("%+v names nothing", finding)
+		}
+	}
+	for _, l := range r.Unknown() {
+		if l.Text != signature.Clean(l.Text) {
+			t.Fatalf("%q is not clean", l.Text)
+		}
+	}
 }

@@ -87,7 +87,7 @@ var Rows = []Row{
 	{Name: "ike-renewed-v2", IKE: v2, effect: ikeRenewed, Pattern: line(`IKE_SA \S+\[\d+\] rekeyed between .*`)},
 	{Name: "certificate-received", IKE: both, effect: certificateNamed, Pattern: line(`received end entity cert "(?P<subject>.*)"`)},
 	{Name: "certificate-issuer", IKE: both, effect: certificateRefused, Pattern: line(`issuer is "(?P<issuer>.*)"`)},
-	{Name: "certificate-dates", IKE: both, effect: certificateRefused, Pattern: line(`(?P<which>\w+) certificate invalid \(valid from (?P<from>.+) to (?P<until>.+)\)`)},
+	{Name: "certificate-dates", IKE: both, effect: certificateRefused, Pattern: line(`(?P<which>subject|issuer) certificate invalid \(valid from (?P<from>.+) to (?P<until>.+)\)`)},
 	{Name: "certificate-revoked", IKE: both, effect: certificateRefused, Pattern: line(`certificate was revoked on (?P<revoked>.+), reason: .+`)},
 	{Name: "child-established", IKE: both, effect: childUp, Pattern: line(`(?:(?:inbound|outbound) )?CHILD_SA \S+\{\d+\} established ` + childTS)},
 	{Name: "charon-started", IKE: both, effect: restarted, Pattern: line(`Starting (?:IKE charon daemon|charon-systemd|charon).*`)},
