@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"privnet/connection"
 	"privnet/doctor"
 	"privnet/doctor/sense"
 	"privnet/doctor/signature"
@@ -45,14 +44,11 @@ func (o *options) watch(ctx context.Context, config doctor.Config, out io.Writer
 	if config.Role != doctor.Gateway {
 		return errors.New("watching: only a gateway sees the endpoint; run it there")
 	}
-	gatewayConfig, err := o.senses.Job().Check()
+	job, err := o.senses.Job().Check()
 	if err != nil {
 		return fmt.Errorf("watching: %w", err)
 	}
-	agreed := sense.Agreed(config, gatewayConfig.Connections[0].IKE)
-	agreed.Certificates = gatewayConfig.Connections[0].Certificates != nil
-	agreed.Userland = gatewayConfig.DataPath == connection.DataPathUserland
-	reader := signature.NewReader(agreed)
+	reader := signature.NewReader(sense.Agreed(config, job))
 	lines := make(chan vici.LogLine, 1024)
 	ended := make(chan error, 1)
 	go func() {

@@ -22,6 +22,7 @@ import (
 	"privnet/doctor"
 	"privnet/doctor/signature"
 	"privnet/doctor/wire"
+	"privnet/ipsec"
 	"privnet/ipsec/fips"
 	"privnet/ipsec/gateway"
 	"privnet/ipsec/vici"
@@ -102,8 +103,7 @@ func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
 	}
 	carries := true
 	if c.Role == doctor.Gateway {
-		reader := signature.NewReader(Agreed(c, connection.IKEAuto))
-		e.IKE, e.Configuration = s.ike(ctx, c, reader)
+		e.IKE, e.Configuration = s.ike(ctx, c)
 		carries = slices.ContainsFunc(c.Connection.Pairs(), func(p connection.Pair) bool {
 			return coverage.Of(p, c.Connection.Endpoints, e.IKE.SAs).Extent != health.Nothing
 		})
@@ -122,11 +122,16 @@ func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
 	return e
 }
 
-// Agreed is what charon's log is compared with.
-func Agreed(c doctor.Config, ike connection.IKE) signature.Expect {
+// Agreed is what charon's log is compared with: the connection, and the gateway's configuration where that
+// can be read.
+func Agreed(c doctor.Config, job ipsec.Config) signature.Expect {
 	out := signature.Expect{
 		Endpoints: c.Connection.Endpoints, Segment: c.Connection.Segment,
-		PrivateNetworks: c.Connection.PrivateNetworks, IKE: ike,
+		PrivateNetworks: c.Connection.PrivateNetworks, IKE: connection.IKEAuto,
+		Userland: job.DataPath == connection.DataPathUserland,
+	}
+	if len(job.Connections) > 0 {
+		out.IKE, out.Certificates = job.Connections[0].IKE, job.Connections[0].Certificates != nil
 	}
 	for _, g := range c.Connection.Gateways {
 		if g.Address == c.Source {
@@ -138,17 +143,13 @@ func Agreed(c doctor.Config, ike connection.IKE) signature.Expect {
 
 // ike asks charon and reads its log, and listens if neither tells what is wrong. problem is what is wrong
 // with the gateway's configuration.
-func (s Senses) ike(ctx context.Context, c doctor.Config, reader *signature.Reader) (out *doctor.IKE, problem string) {
-	out = &doctor.IKE{}
-	config, err := s.Job().Check()
+func (s Senses) ike(ctx context.Context, c doctor.Config) (out *doctor.IKE, problem string) {
+	job, err := s.Job().Check()
 	if err != nil {
-		problem = err.Error()
-	} else {
-		reader.Expect.IKE = config.Connections[0].IKE
-		out.Certificates = config.Connections[0].Certificates != nil
-		reader.Expect.Certificates = out.Certificates
-		reader.Expect.Userland = config.DataPath == connection.DataPathUserland
+		problem, job = err.Error(), ipsec.Config{}
 	}
+	reader := signature.NewReader(Agreed(c, job))
+	out = &doctor.IKE{Certificates: reader.Expect.Certificates}
 	if err := readLog(s.Log, reader.Read); err != nil {
 		out.LogProblem = err.Error()
 	}
