@@ -61,6 +61,15 @@ func Set(prefixes ...netip.Prefix) *netipx.IPSet {
 	return set
 }
 
+// Host is an address of the network that a host can have: the first but the network's own, or the only one.
+func Host(network netip.Prefix) netip.Addr {
+	own := network.Masked().Addr()
+	if next := own.Next(); network.Contains(next) {
+		return next
+	}
+	return own
+}
+
 // Contains says whether one of the prefixes holds the address.
 func Contains(prefixes []netip.Prefix, address netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })

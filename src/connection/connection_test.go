@@ -68,3 +68,12 @@ var _ = Describe("A connection", func() {
 			`{"org":"a","psk":"x"}`, "psk: is not a known field"),
 	)
 })
+
+var _ = DescribeTable("The host of a network lies in it, and is not the network's own address if there is another",
+	func(network, host string) {
+		Expect(connection.Host(netip.MustParsePrefix(network))).To(Equal(netip.MustParseAddr(host)))
+	},
+	Entry(nil, "10.150.0.0/16", "10.150.0.1"),
+	Entry(nil, "10.150.0.4/31", "10.150.0.5"),
+	Entry(nil, "10.150.0.4/32", "10.150.0.4"),
+)

@@ -151,7 +151,8 @@ var _ = Describe("What a prober on a gateway knows of a path", func() {
 		w.mtu.Store(1300)
 		w.start(strings.Replace(gatewayJSON, `"check": "tcp", "port": 443`, `"check": "icmp"`, 1))
 		w.tell(sa("c1", 1, 1))
-		Eventually(w.value(`privnet_pair_path_mtu_bytes{` + pair + `}`)).Should(Equal(1422.0))
+		Eventually(w.value(`privnet_pair_path_mtu_bytes{`+pair+`}`)).Should(Equal(1422.0), "of the target, which it has been told of")
+		Expect(w.value(`privnet_pair_path_mtu_bytes{pair="10.20.0.0/26=172.30.8.0/22"}`)()).To(Equal(1500.0))
 		Eventually(w.value(`privnet_probe_path_mtu_bytes{` + pair + `,target="icmp://10.150.0.10"}`)).Should(Equal(1300.0))
 	})
 

@@ -182,7 +182,7 @@ func (p *Prober) loop(ctx context.Context, o *observation) {
 		if now.Sub(askedKernel) >= askKernel {
 			askedKernel = now
 			for _, pair := range o.pairs {
-				pair.mtu = p.senses.KernelMTU(p.config.Source, pair.pair.PrivateNetwork.Addr().Next())
+				pair.mtu = p.senses.KernelMTU(p.config.Source, pair.sample())
 			}
 		}
 	}

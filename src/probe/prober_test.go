@@ -66,8 +66,14 @@ func (w *world) senses() probe.Senses {
 			}
 		},
 		Configuration: func() probe.Configuration { return probe.ReadConfiguration(w.gateway) },
-		KernelMTU:     func(netip.Addr, netip.Addr) int { return 1422 },
-		PathMTU:       func(context.Context, netip.Addr, netip.Addr) (int, error) { return int(w.mtu.Load()), nil },
+		// As a kernel that a router has told of the way to one address.
+		KernelMTU: func(_, destination netip.Addr) int {
+			if destination == netip.MustParseAddr("10.150.0.10") {
+				return 1422
+			}
+			return 1500
+		},
+		PathMTU: func(context.Context, netip.Addr, netip.Addr) (int, error) { return int(w.mtu.Load()), nil },
 		Ask: func(_ context.Context, _ connection.Target, source netip.Addr) check.Result {
 			r := *w.answer.Load()
 			r.At, r.Took = time.Now(), 3*time.Millisecond

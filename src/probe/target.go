@@ -1,11 +1,24 @@
 package probe
 
 import (
+	"net/netip"
 	"time"
 
+	"privnet/connection"
 	"privnet/probe/check"
 	"privnet/probe/health"
 )
+
+// sample is the address whose path stands for the pair's: that of a target that is measured, if there is one, because
+// a kernel keeps what routers tell by address.
+func (p *pairSeen) sample() netip.Addr {
+	for _, t := range p.targets {
+		if t.target.Check == connection.CheckICMP {
+			return t.target.Address
+		}
+	}
+	return connection.Host(p.pair.PrivateNetwork)
+}
 
 // sawAnswer takes in what asking a target came to.
 func (t *targetSeen) sawAnswer(r check.Result) {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"privnet/connection"
 	"privnet/doctor"
 )
 
@@ -22,7 +23,7 @@ const (
 // wayTo finds the router that a packet for the network passes: it is sent with so small a time to live that
 // a router has to refuse it, and that router names itself (RFC 1812, 5.3.1). It ends at a gateway.
 func wayTo(c doctor.Config, network netip.Prefix) netip.Addr {
-	target, stream := netip.AddrPortFrom(network.Masked().Addr().Next(), hopPort), false
+	target, stream := netip.AddrPortFrom(connection.Host(network), hopPort), false
 	for _, t := range c.Connection.Probes {
 		// What may be probed passes the rules, however narrow they are.
 		if network.Contains(t.Address) && t.Port != 0 {

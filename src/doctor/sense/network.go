@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"privnet/connection"
 	"privnet/doctor"
 )
 
@@ -69,7 +70,7 @@ func maskSize(n *net.IPNet) int {
 // routeTo asks the kernel where a packet of this VM for the network would go.
 func routeTo(network netip.Prefix, source netip.Addr) doctor.Route {
 	out := doctor.Route{PrivateNetwork: network}
-	target := network.Addr().Next()
+	target := connection.Host(network)
 	routes, err := netlink.RouteGetWithOptions(target.AsSlice(), &netlink.RouteGetOptions{SrcAddr: source.AsSlice()})
 	switch {
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EINVAL):
