@@ -5,6 +5,7 @@ package roundtrip
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -56,14 +57,12 @@ type Day []Slot
 // Add counts a question; lost says that no answer came.
 func (d *Day) Add(at time.Time, took time.Duration, lost bool) {
 	start := at.UTC().Truncate(Width)
-	if n := len(*d); n == 0 || !(*d)[n-1].Start.Equal(start) {
-		for len(*d) > 0 && (*d)[0].Start.Before(at.Add(-Kept)) {
-			*d = (*d)[1:]
-		}
-		// A clock that was set back begins anew.
-		if n := len(*d); n > 0 && start.Before((*d)[n-1].Start) {
-			*d = nil
-		}
+	current := func() bool { n := len(*d); return n > 0 && (*d)[n-1].Start.Equal(start) }
+	if !current() {
+		// What lies ahead, after a clock was set back, is forgotten, too.
+		*d = slices.DeleteFunc(*d, func(s Slot) bool { return s.Start.Before(at.Add(-Kept)) || s.Start.After(start) })
+	}
+	if !current() {
 		*d = append(*d, Slot{Start: start})
 	}
 	s := &(*d)[len(*d)-1]

@@ -34,7 +34,7 @@ var _ = Describe("A day of answers", func() {
 		Expect(roundtrip.Slot{Asked: 1, Lost: 1}.Mean()).To(BeZero())
 	})
 
-	It("is kept for a day, outlives a restart, and begins anew when the clock is set back", func() {
+	It("is kept for a day, outlives a restart, and forgets what lies ahead when the clock is set back", func() {
 		var d roundtrip.Day
 		for i := range 48 * 6 {
 			d.Add(at(10*i), time.Millisecond, i%2 == 0)
@@ -45,6 +45,11 @@ var _ = Describe("A day of answers", func() {
 		var again roundtrip.Day
 		Expect(json.Unmarshal(data, &again)).To(Succeed())
 		Expect(again).To(Equal(d))
+		last := again[len(again)-1]
+		d.Add(last.Start.Add(-time.Second), time.Millisecond, false)
+		Expect(d).To(HaveLen(len(again) - 1))
+		Expect(d[:len(d)-1]).To(Equal(again[:len(again)-2]))
+		Expect(d[len(d)-1].Asked).To(Equal(2), "the slot of before goes on")
 		d.Add(start, time.Millisecond, false)
 		Expect(d).To(HaveLen(1))
 	})
