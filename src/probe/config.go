@@ -168,7 +168,7 @@ func (c Config) probed(p connection.Pair, t connection.Target) bool {
 	return p.Segment.Contains(c.Source) && p.PrivateNetwork.Contains(t.Address)
 }
 
-// PairName is the pair as it is written in labels and messages: 10.20.0.0/26=10.150.0.0/16.
-func PairName(p connection.Pair) string {
-	return fmt.Sprintf("%s=%s", p.Segment, p.PrivateNetwork)
+// PairName is a pair as it is written in labels and messages: 10.20.0.0/26=10.150.0.0/16.
+func PairName(segment, privateNetwork netip.Prefix) string {
+	return fmt.Sprintf("%s=%s", segment, privateNetwork)
 }

@@ -51,7 +51,8 @@ var _ = Describe("The configuration", func() {
 		c := config(cellJSON)
 		Expect(c.Source).To(Equal(netip.MustParseAddr("10.20.1.7")))
 		Expect(c.Pairs()).To(HaveLen(2))
-		Expect(probe.PairName(c.Pairs()[0])).To(Equal("10.20.1.0/26=10.150.0.0/16"))
+		p := c.Pairs()[0]
+		Expect(probe.PairName(p.Segment, p.PrivateNetwork)).To(Equal("10.20.1.0/26=10.150.0.0/16"))
 	})
 
 	It("has defaults for interval and address", func() {

@@ -43,10 +43,10 @@ func (m *Metrics) answered(labels []string, took time.Duration) {
 	m.took.WithLabelValues(labels...).Observe(took.Seconds())
 }
 
-func (t *targetSeen) labels() []string { return []string{PairName(t.pair), t.name} }
+func (t *targetSeen) labels() []string { return t.report().labels() }
 
 func (t Target) labels() []string {
-	return []string{t.Segment.String() + "=" + t.PrivateNetwork.String(), t.Name}
+	return []string{PairName(t.Segment, t.PrivateNetwork), t.Name}
 }
 
 // durationName is the name of the histogram of answers.
@@ -171,7 +171,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 }
 
 func (p Pair) give(give giver) {
-	pair := p.Segment.String() + "=" + p.PrivateNetwork.String()
+	pair := PairName(p.Segment, p.PrivateNetwork)
 	for _, state := range health.States {
 		give("privnet_pair_state", truth(p.State == state), pair, string(state))
 	}

@@ -116,7 +116,7 @@ func newObservation(c Config, state State) *observation {
 		}
 	}
 	for _, p := range c.Pairs() {
-		name := PairName(p)
+		name := PairName(p.Segment, p.PrivateNetwork)
 		seen := &pairSeen{pair: p, name: name, traffic: state.Traffic[name], lastIn: state.LastIn[name]}
 		o.pairs = append(o.pairs, seen)
 		for _, t := range c.Connection.Probes {

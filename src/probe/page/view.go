@@ -119,7 +119,7 @@ func newFailure(f probe.Failure, now time.Time) failure {
 }
 
 func newPair(p probe.Pair, o probe.Overview) pair {
-	name := probe.PairName(connectionPair(p))
+	name := probe.PairName(p.Segment, p.PrivateNetwork)
 	out := pair{Segment: p.Segment.String(), Network: p.PrivateNetwork.String(), Condition: p.Condition, When: since(p.Since, o.At),
 		Timeline: newTimeline(o.Timelines[name], o.At)}
 	if o.Status.Gateway == "" {

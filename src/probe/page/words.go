@@ -4,14 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"privnet/connection"
-	"privnet/probe"
 )
-
-func connectionPair(p probe.Pair) connection.Pair {
-	return connection.Pair{Segment: p.Segment, PrivateNetwork: p.PrivateNetwork}
-}
 
 func orElse(text, other string) string {
 	if text == "" {
