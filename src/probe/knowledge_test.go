@@ -10,7 +10,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"privnet/connection"
 	"privnet/ipsec"
@@ -212,17 +211,5 @@ var _ = Describe("The events", func() {
 			events[fields["event"].(string)]++
 		}
 		Expect(events).To(And(HaveKey("state"), HaveKey("charon"), HaveKey("enforcement"), HaveLen(3)))
-	})
-})
-
-var _ = Describe("The metrics, once more", func() {
-	It("have all their series before anything is known, but for the names of what ends", func() {
-		w := newWorld()
-		w.start(gatewayJSON)
-		before, err := testutil.GatherAndCount(w.prober.Metrics().Registry)
-		Expect(err).NotTo(HaveOccurred())
-		w.say(gateway.Status{Healthy: true, Expiries: []gateway.ExpiryStatus{{What: "the waiver for sha1", At: time.Now()}}})
-		w.tell(sa("c1", 1, 1))
-		Eventually(func() (int, error) { return testutil.GatherAndCount(w.prober.Metrics().Registry) }, "3s").Should(Equal(before + 1))
 	})
 })

@@ -47,7 +47,7 @@ var _ = Describe("tunnel-prober", func() {
 	}
 
 	// prober runs the process until the spec ends.
-	prober := func() <-chan int {
+	prober := func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan int, 1)
 		go func() {
@@ -55,7 +55,6 @@ var _ = Describe("tunnel-prober", func() {
 				"--enforcer", filepath.Join(directory, "status.json"), "--charon", filepath.Join(directory, "none")}, out, errs)
 		}()
 		DeferCleanup(func() { cancel(); Eventually(done, "5s").Should(Receive(Equal(0))) })
-		return done
 	}
 
 	It("waits until the process watches, shows what it knows, and exits with 1 while the connection is not up", func() {
