@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"os"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -23,7 +24,8 @@ var _ = Describe("The prober beside a real charon", func() {
 		Expect(t.status().Reason).To(ContainSubstring("has not connected"))
 
 		By("telling the wrong key")
-		t.customer.Configure(t.configuration("another.key.of.more.than.32.characters", "4h"))
+		const wrong = "another.key.of.more.than.32.characters"
+		t.customer.Configure(t.configuration(wrong, "4h"))
 		Expect(t.initiate()).NotTo(Succeed())
 		Eventually(func() []probe.Failure { return t.status().Failures }, "5s").Should(ContainElement(And(
 			HaveField("Reason", "psk-v2"), HaveField("Side", "customer"), HaveField("Advice", Not(BeEmpty())))))
@@ -51,6 +53,18 @@ var _ = Describe("The prober beside a real charon", func() {
 			HaveField("PathMTU", 1400), HaveField("Algorithms", HavePrefix("AES_CBC-256/HMAC_SHA2_256_128"))))
 		Eventually(func() probe.Target { return t.status().Targets[0] }, "20s").Should(And(
 			HaveField("Name", "icmp://10.150.0.1"), HaveField("PathMTU", 1400)))
+
+		By("showing neither key in what it serves, logs and keeps")
+		shown := []string{string(t.prober.Out.Contents()), string(t.prober.Err.Contents())}
+		for _, path := range []string{"/", "/v1/status", "/metrics"} {
+			body, err := t.ask(path)
+			Expect(err).NotTo(HaveOccurred())
+			shown = append(shown, string(body))
+		}
+		kept, err := os.ReadFile(t.gateway.Path("prober-state.json"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(append(shown, string(kept))).To(And(
+			ContainElement(ContainSubstring("psk-v2")), Not(ContainElement(Or(ContainSubstring(PSK), ContainSubstring(wrong))))))
 
 		By("telling a dead path from a lost target")
 		t.cut("-I")
