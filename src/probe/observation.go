@@ -94,7 +94,6 @@ func newObservation(c Config, state State) *observation {
 		looked:      c.Role == RoleCell,
 		enforcement: Enforcement{Enforcement: health.Enforcement{State: health.Unclear}},
 		seen:        maps.Clone(state.Seen),
-		history:     health.Restore(state.History),
 		failures:    newFailures(c, state),
 	}
 	if c.Role == RoleGateway {
@@ -128,6 +127,11 @@ func newObservation(c Config, state State) *observation {
 			}
 		}
 	}
+	// What is declared no more is forgotten.
+	maps.DeleteFunc(state.History, func(name string, _ health.Record) bool {
+		return name != whole && !slices.ContainsFunc(o.pairs, func(p *pairSeen) bool { return p.name == name })
+	})
+	o.history = health.Restore(state.History)
 	return o
 }
 

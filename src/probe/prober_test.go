@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -205,6 +207,20 @@ var _ = Describe("A prober on a gateway", func() {
 		w.tell(sa("c2", 7, 5))
 		Eventually(bytes).Should(Equal([2]uint64{167, 205}))
 		Expect(w.prober.Status().Pairs[0].Since).To(BeTemporally("==", since))
+	})
+
+	It("forgets pairs that are declared no more", func() {
+		w.start(gatewayJSON)
+		w.tell(sa("c1", 1, 1))
+		Eventually(w.state).Should(Equal(health.Up))
+		w.stop()
+		w.start(strings.Replace(gatewayJSON, `, "172.30.8.0/22"`, "", 1))
+		w.tell(sa("c1", 1, 1))
+		Eventually(w.state).Should(Equal(health.Up))
+		w.stop()
+		state, err := w.memory.Load()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(slices.Sorted(maps.Keys(state.History))).To(Equal([]string{"10.20.0.0/26=10.150.0.0/16", "10.20.1.0/26=10.150.0.0/16", "connection"}))
 	})
 
 	It("starts anew when its memory is damaged", func() {
