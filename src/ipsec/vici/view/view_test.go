@@ -65,9 +65,8 @@ var _ = Describe("The read-only view", func() {
 		return client, server
 	}
 
-	It("passes on a question that only looks, and whatever is answered", func() {
+	DescribeTable("passes on a question that only looks, and whatever is answered", func(question []byte) {
 		client, server := connect()
-		question := packet(0, "list-sas", "arguments")
 		_, err := client.Write(question)
 		Expect(err).NotTo(HaveOccurred())
 		received := make([]byte, len(question))
@@ -81,7 +80,11 @@ var _ = Describe("The read-only view", func() {
 		_, err = io.ReadFull(client, answer)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(answer)).To(Equal("anything"))
-	})
+	},
+		Entry("for the tunnels", packet(0, "list-sas", "arguments")),
+		Entry("for what becomes of them", packet(3, "ike-updown", "")),
+		Entry("for charon's log as it comes", packet(3, "log", "")),
+	)
 
 	DescribeTable("hangs up, and passes nothing on, when it is asked",
 		func(request []byte) {
