@@ -56,11 +56,11 @@ func (r Relay) Copy(from io.Reader) {
 	}
 }
 
+// selector is how charon writes a traffic selector: a network or a range of addresses, of one protocol or of all.
+const selector = `[0-9.]+(?:/[0-9]+)?(?:\[[^\]]*\])?`
+
 // pair is how charon writes the traffic selectors of a CHILD_SA.
-var pair = func() *regexp.Regexp {
-	const networks = `(?:[0-9.]+/[0-9]+)(?: [0-9.]+/[0-9]+)*`
-	return regexp.MustCompile(networks + " === " + networks)
-}()
+var pair = regexp.MustCompile(selector + "(?: " + selector + ")* === " + selector + "(?: " + selector + ")*")
 
 func (r Relay) line(raw []byte, others *bucket) {
 	// charon escapes quotes, backslashes and newlines only.

@@ -52,6 +52,8 @@ var _ = Describe("charon's log", func() {
 		Expect(line("CHILD_SA all-pairs{1} established with SPIs 207a71e9_i 0188fbb1_o and TS 10.20.0.0/26 === 10.150.0.0/16 172.30.8.0/22")).
 			To(HaveKeyWithValue("pair", "10.20.0.0/26 === 10.150.0.0/16 172.30.8.0/22"))
 		Expect(line("no matching CHILD_SA config found for 10.20.0.0/26 === 0.0.0.0/0")).To(HaveKeyWithValue("pair", "10.20.0.0/26 === 0.0.0.0/0"))
+		Expect(line("no matching CHILD_SA config found for 10.20.0.0/26[tcp/443] === 10.150.0.1..10.150.0.9 172.30.8.0/22[icmp/8(0)]")).
+			To(HaveKeyWithValue("pair", "10.20.0.0/26[tcp/443] === 10.150.0.1..10.150.0.9 172.30.8.0/22[icmp/8(0)]"))
 		Expect(line("received DELETE for IKE_SA")).NotTo(HaveKey("pair"))
 	})
 
