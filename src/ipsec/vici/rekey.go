@@ -44,8 +44,8 @@ func (c *Charon) Rekey(ctx context.Context) (rekeyed []string, err error) {
 		case <-time.After(rekeyInterval):
 		}
 		now, err := c.installed(ctx)
-		if err != nil {
-			break
+		if err != nil && ctx.Err() == nil {
+			return rekeyed, err
 		}
 		for id, p := range now {
 			if _, old := before[id]; !old && waiting[p] {
