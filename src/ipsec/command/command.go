@@ -222,7 +222,6 @@ func rekey(make maker) *cobra.Command {
 and print those that have them. With IKEv2 a wrong setting for perfect forward secrecy shows
 only then: run it once when a customer has connected. Exit 1 if the endpoint refuses or does
 not answer; what is up carries on with the keys that it has.`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
 			defer cancel()
