@@ -71,6 +71,7 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 			return c.restore(ctx, before, changes, err)
 		}
 	}
+	var errs []error
 	var closings []func() error
 	for _, section := range want.Connections {
 		held := Held{Section: section, Outlived: before.connections[section.Name].Outlived}
@@ -94,16 +95,14 @@ func (c *Charon) Load(ctx context.Context, want ipsec.Rendered, have Loaded) (Lo
 			continue
 		}
 		if err := c.unloadConnection(ctx, name); err != nil {
-			return now, changes, err
+			errs = append(errs, err)
+			continue
 		}
 		changes.Removed = append(changes.Removed, name)
 		delete(now, name)
 		closings = append(closings, func() error { return c.terminate(ctx, closePatience, "ike", name) })
 	}
-	if err := errors.Join(c.unloadKeys(ctx, want.Keys), c.unloadPrivateKeys(ctx, newPrivateKeys)); err != nil {
-		return now, changes, err
-	}
-	var errs []error
+	errs = append(errs, c.unloadKeys(ctx, want.Keys), c.unloadPrivateKeys(ctx, newPrivateKeys))
 	for _, closing := range closings {
 		errs = append(errs, closing())
 	}
