@@ -267,7 +267,7 @@ func (g Gateway) reload(ctx context.Context) (vici.Changes, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return changes, fmt.Errorf("reading strongswan.conf: %w", err)
 	}
-	if err := errors.Join(g.write(job.rendered), g.tellExpiries(job.config)); err != nil {
+	if err := errors.Join(g.write(job.rendered), g.tellConfigured(job.config)); err != nil {
 		return changes, err
 	}
 	if string(before) != job.rendered.StrongSwanConf() {

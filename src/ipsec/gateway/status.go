@@ -99,6 +99,38 @@ func pskStatuses(rendered ipsec.Rendered, choices keyChoices, now time.Time) []P
 	return out
 }
 
+// tellConfigured puts what is configured into the status: waivers, ends, FIPS, what is offered and the ages of keys.
+func (g Gateway) tellConfigured(config ipsec.Config) error {
+	waivers, expiries := []WaiverStatus{}, []ExpiryStatus{}
+	for _, c := range config.Connections {
+		for _, w := range c.Waivers {
+			waivers = append(waivers, WaiverStatus{w.Algorithm, w.Reason, w.Until.UTC()})
+		}
+	}
+	for _, e := range config.Expiries() {
+		expiries = append(expiries, ExpiryStatus{e.What, e.At.UTC(), e.Expired(g.Now())})
+	}
+	offer := OfferStatus{Phase1: []string{}, Phase2: []string{}}
+	keys := []KeyStatus{}
+	for _, c := range config.Connections {
+		offer.IKE, offer.Certificates = c.IKE, c.Certificates != nil
+		phase1, phase2 := c.Offer()
+		offer.Phase1, offer.Phase2 = append(offer.Phase1, phase1...), append(offer.Phase2, phase2...)
+		ages, err := g.keyAges(c.Keys)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, ages...)
+	}
+	return g.updateStatus(func(s *Status) {
+		s.Offer, s.Keys = offer, keys
+		s.Waivers, s.Expiries, s.FIPS = waivers, expiries, config.FIPS
+		if expired := refuseExpired(config, g.Now()); expired != nil && s.Healthy {
+			s.Healthy, s.Problem = false, expired.Error()
+		}
+	})
+}
+
 // ReadStatus reads what the gateway says of itself.
 func (g Gateway) ReadStatus() (Status, error) {
 	data, err := os.ReadFile(g.Paths.Status)
