@@ -127,11 +127,13 @@ func (v VM) Do(name string, flags ...string) *gexec.Session {
 	return session
 }
 
-// Run starts the gateway and waits until it is ready.
+// Run starts the gateway and waits until it is ready and its status says so.
 func (v VM) Run() *gexec.Session {
 	GinkgoHelper()
 	session := Start(v.command("run"))
 	Expect(v.Do("ready", "--timeout", "10s")).To(gexec.Exit(0))
+	// charon holds everything a moment before the status says so. (Not gbytes.Say: a spec may look for what was logged before.)
+	Eventually(func() string { return string(session.Out.Contents()) }, "5s").Should(ContainSubstring("the gateway is ready"))
 	return session
 }
 

@@ -12,7 +12,7 @@ import (
 	. "privnet/ipsec/charontest"
 )
 
-// signal sends a signal to the charon in the gateway's namespace.
+// signalCharon sends a signal to the charon in the gateway's namespace.
 func signalCharon(network Network, signal string) {
 	GinkgoHelper()
 	network.Exec(network.Gateway, "bash", "-c", `for pid in $(ip netns pids `+network.Gateway+`); do

@@ -17,7 +17,7 @@ import (
 
 var nextPSK = strings.ToUpper(psk) + "b"
 
-// status is what the gateway says of itself.
+// statusOf is what the gateway says of itself.
 func statusOf(v VM) gateway.Status {
 	GinkgoHelper()
 	data, err := os.ReadFile(v.Path("view/status.json"))
