@@ -124,6 +124,17 @@ var _ = Describe("Two pre-shared keys", func() {
 		Expect(pskInUse(gateway)).To(Equal("a"))
 	})
 
+	It("are swapped at most once in three seconds, however often the endpoint fails", func() {
+		_, gateway, _, peer := start(2, Settings{"psk_a": nextPSK, "psk_b": nextPSK + "c", "active_psk": "a"})
+		began := time.Now()
+		for range 10 {
+			Expect(peer.Try("--initiate", "--child", "pair-0", "--timeout", "2")).NotTo(Succeed())
+		}
+		swaps := func() int { return statusOf(gateway).PSKs[0].Swaps }
+		Eventually(swaps).Should(BeNumerically(">=", 1))
+		Expect(swaps()).To(BeNumerically("<=", 1+int(time.Since(began)/(3*time.Second))))
+	})
+
 	It("are not swapped for anyone but the endpoint", func() {
 		network := NewNetwork(NAT{})
 		// The same customer, declared at another address: charon finds it no connection.
