@@ -182,17 +182,6 @@ var _ = Describe("A gateway", func() {
 			Expect(sas()).To(BeEmpty())
 		})
 
-		It("ends with an error when charon is killed, and comes back on the next start", func() {
-			network.Exec(network.Gateway, "bash", "-c", `for pid in $(ip netns pids `+network.Gateway+`); do
-  [ "$(cat /proc/$pid/comm)" = charon ] && kill -9 $pid; done; true`)
-			Eventually(session, "5s").Should(gexec.Exit(1))
-			Expect(session.Err).To(gbytes.Say("charon ended by itself: signal: killed"))
-			gateway.Run()
-			peer.Swanctl("--terminate", "--ike", "platform", "--force")
-			peer.Swanctl("--initiate", "--child", "pair-0")
-			Expect(network.Reaches(Services[0])).To(BeTrue())
-		})
-
 		It("takes charon with it when it is itself killed", func() {
 			session.Kill()
 			Eventually(session, "5s").Should(gexec.Exit())
