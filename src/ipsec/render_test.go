@@ -73,6 +73,12 @@ var _ = Describe("Rendering", func() {
 		Entry("for IKEv2", "ikev2.conf", connection.IKEv2),
 	)
 
+	It("writes all that charon is set to, and which plugins it has, where everybody can see it change", func() {
+		want, err := os.ReadFile("testdata/strongswan.conf")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(render(good(ike(connection.IKEv1))).StrongSwanConf()).To(Equal(string(want)))
+	})
+
 	It("gives IKEv1 one child a pair, IKEv2 one child with all, and auto a connection of each", func() {
 		auto := render(good(ike(connection.IKEAuto)))
 		Expect(auto.Tunnels).To(HaveLen(2))
