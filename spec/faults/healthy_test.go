@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"fmt"
+	"os/exec"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -34,11 +35,14 @@ var _ = Describe("The doctor raises no alarm", func() {
 		It(fmt.Sprintf("during rekeying, under load, and after the customer came back (IKEv%d)", version), func() {
 			b := newBench(healthyPeer(version), settings{})
 			Expect(b.initiate()).To(Succeed())
-			b.customer.Swanctl("--rekey", "--child", "pair-0")
-			healthy(b)
-			b.customer.Swanctl("--rekey", "--ike", "platform")
-			b.network.Exec(b.network.Gateway, "bash", "-c", "for i in {1..300}; do : </dev/tcp/"+Services[0]+"/8443; done")
-			healthy(b)
+			load := Start(exec.Command("ip", "netns", "exec", b.network.Gateway, "bash", "-c", "while :; do : </dev/tcp/"+Services[0]+"/8443; done"))
+			for _, renewed := range [][]string{{"--child", "pair-0"}, {"--ike", "platform"}} {
+				rekeying := make(chan error, 1)
+				go func() { rekeying <- b.customer.Try(append([]string{"--rekey"}, renewed...)...) }()
+				healthy(b)
+				Expect(<-rekeying).To(Succeed())
+			}
+			load.Kill().Wait()
 			b.customer.Swanctl("--terminate", "--ike", "platform")
 			Expect(b.initiate()).To(Succeed())
 			healthy(b)
