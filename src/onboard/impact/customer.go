@@ -47,13 +47,18 @@ func (i *Impact) customer(before, after render.Input) error {
 	if was.Endpoint.Device != is.Endpoint.Device {
 		say("The attached page has the settings in the words of your new device.")
 	}
+	had, gets := newest(was.PSK), newest(is.PSK)
 	switch {
-	case is.PSK.Next && !was.PSK.Next:
+	case is.PSK == was.PSK:
+	case gets == had:
+		say("We accept the new pre-shared key only; the old one has ended.")
+	case gets < had:
+		i.Customer.Must = true
+		say("We accept the old pre-shared key only: put it back if you have changed to the new one.")
+	case is.PSK.Generation <= had:
 		i.Customer.Must = true
 		say("You receive a new pre-shared key another way. From our deploy on we accept it and the old one: put it in the old one's place when it suits you, and tell us.")
-	case is.PSK.Generation > was.PSK.Generation && was.PSK.Next && is.PSK.Generation == was.PSK.Generation+1:
-		say("We accept the new pre-shared key only; the old one has ended.")
-	case is.PSK != was.PSK:
+	default:
 		i.Customer.Must = true
 		say("You receive a new pre-shared key another way. From our deploy on we accept it alone.")
 	}
@@ -100,6 +105,14 @@ func suitesDiffer(was, is connection.Request) (bool, error) {
 	}
 	after, err := handoff.Recommend(is.IKE, is.Policy)
 	return before.Policy != after.Policy, err
+}
+
+// newest is the generation of the key that the customer is to have.
+func newest(psk connection.PSK) int {
+	if psk.Next {
+		return psk.Generation + 1
+	}
+	return psk.Generation
 }
 
 func versions(ike connection.IKE) string {

@@ -208,12 +208,15 @@ func (i *Impact) operator(before, after render.Input, extension bool) {
 	if after.Platform.OrgIsolation == nil && i.changed("private_networks", "allow") {
 		add("Run the errand org-isolation again, for the security group.")
 	}
-	if after.Request.PSK.Next && !before.Request.PSK.Next {
-		add("Give the customer the new key: credhub get -q -n /DIRECTOR/%s/%s", deployment(after), render.Handoff(after, "").PSKVariable)
+	if gets := newest(after.Request.PSK); gets > newest(before.Request.PSK) {
+		add("Give the customer the new key: credhub get -q -n /DIRECTOR/%s/%s", deployment(after), render.PSKVariable(after.Plan, gets))
 	}
-	if after.Request.PSK.Generation > before.Request.PSK.Generation && before.Request.PSK.Next {
-		add("Before the deploy, see that the customer has changed: in_use of /var/vcap/jobs/ipsec-gateway/bin/status is %q. After it, delete the old key: credhub delete -n /DIRECTOR/%s/%s",
-			letter(after.Request.PSK.Generation), deployment(after), render.PSKVariable(before.Plan, before.Request.PSK.Generation))
+	if had, has := before.Request.PSK, after.Request.PSK; has.Generation > had.Generation {
+		look := ""
+		if has.Generation <= newest(had) {
+			look = fmt.Sprintf("Before the deploy, see that the customer has changed: in_use of /var/vcap/jobs/ipsec-gateway/bin/status is %q. ", letter(has.Generation))
+		}
+		add("%sAfter the deploy, delete the old key: credhub delete -n /DIRECTOR/%s/%s", look, deployment(after), render.PSKVariable(before.Plan, had.Generation))
 	}
 }
 

@@ -108,8 +108,27 @@ var _ = Describe("A changed request", func() {
 		Expect(i.Customer.Message).NotTo(ContainSubstring("algorithms"))
 	})
 
-	It("that changes a key at once makes the customer act", func() {
-		Expect(change(platformText, requestText, "", "psk: {generation: 2}").Customer.Must).To(BeTrue())
+	It("that changes a key at once makes the customer act, and tells where the new key is and which to delete", func() {
+		i := change(platformText, requestText, "", "psk: {generation: 2}")
+		Expect(i.Customer.Must).To(BeTrue())
+		Expect(i.Customer.Message).To(ContainSubstring("we accept it alone"))
+		Expect(i.Operator).To(ContainElements(
+			"Give the customer the new key: credhub get -q -n /DIRECTOR/DEPLOYMENT/private-network-agency-a-psk-2",
+			"After the deploy, delete the old key: credhub delete -n /DIRECTOR/DEPLOYMENT/private-network-agency-a-psk"))
+	})
+
+	It("that ends a rotation and begins the next gives the customer the third key", func() {
+		i := change(platformText, requestText+"psk: {next: true}\n", "psk: {next: true}", "psk: {generation: 2, next: true}")
+		Expect(i.Customer.Must).To(BeTrue())
+		Expect(i.Customer.Message).To(ContainSubstring("we accept it and the old one"))
+		Expect(i.Operator).To(ContainElement(HaveSuffix("credhub get -q -n /DIRECTOR/DEPLOYMENT/private-network-agency-a-psk-3")))
+	})
+
+	It("that gives a rotation up sends the customer back to the key that it had", func() {
+		i := change(platformText, requestText+"psk: {next: true}\n", "psk: {next: true}", "psk: {generation: 1}")
+		Expect(i.Customer.Must).To(BeTrue())
+		Expect(i.Customer.Message).To(ContainSubstring("We accept the old pre-shared key only"))
+		Expect(strings.Join(i.Operator, " ")).NotTo(ContainSubstring("credhub"))
 	})
 
 	It("says where the only cell takes the apps down with it", func() {
