@@ -23,7 +23,7 @@ func (f *removeFlags) instructions(e ledger.Entry, in inputs) string {
 	i := f.instruction(step, e, in)
 	again := fmt.Sprintf("privnet remove --org %s --platform %s --manifest %s --orgs %s --out %s", f.org, f.platform, f.manifest, f.orgs, f.out)
 	done := again + " --done " + string(step)
-	if f.shows(step, e) {
+	if shown(step, e.Plan) != "" {
 		i.run = append(i.run, fmt.Sprintf("bosh -d %s manifest > deployed.yml", in.manifest.Name()))
 		done += " --deployed deployed.yml"
 	}
@@ -44,11 +44,6 @@ func (f *removeFlags) instructions(e ledger.Entry, in inputs) string {
 		fmt.Fprintf(&b, "    %s --undo\n", again)
 	}
 	return b.String()
-}
-
-// shows says whether the deployed manifest shows that the step is done.
-func (f *removeFlags) shows(step removal.Step, e ledger.Entry) bool {
-	return step == removal.Cells || step == removal.Gateway && e.Plan.OwnGatewayDeployment() == ""
 }
 
 func (f *removeFlags) instruction(step removal.Step, e ledger.Entry, in inputs) instruction {

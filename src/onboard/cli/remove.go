@@ -102,7 +102,7 @@ func (f *removeFlags) run(out io.Writer, now time.Time) error {
 		if step != r.Next() {
 			return fmt.Errorf("%s comes after %s, which is not done; run the command without --done to see how", step, r.Next())
 		}
-		if err := f.check(step, entry.Plan); err != nil {
+		if err := f.check(step, entry.Plan, in.manifest.Name()); err != nil {
 			return err
 		}
 		r = r.Finish(now, f.deployed, in.platform.QuarantineDays)
@@ -153,14 +153,26 @@ func (f *removeFlags) gone(out io.Writer, l ledger.Ledger, entries []ledger.Entr
 	return fmt.Errorf("the ledger %s has no org %q; it has %s", f.orgs, f.org, known(entries))
 }
 
+// shown is the group whose absence from the deployed manifest shows that the step is done; empty for a step that
+// no manifest shows.
+func shown(step removal.Step, p plan.Plan) string {
+	switch {
+	case step == removal.Cells:
+		return p.Names().CellGroup
+	case step == removal.Gateway && p.OwnGatewayDeployment() == "":
+		return p.Names().GatewayGroup
+	}
+	return ""
+}
+
 // check looks at what is deployed, where that shows whether the step is done.
-func (f *removeFlags) check(step removal.Step, p plan.Plan) error {
-	group := map[removal.Step]string{removal.Cells: p.Names().CellGroup, removal.Gateway: p.Names().GatewayGroup}[step]
-	if group == "" || step == removal.Gateway && p.OwnGatewayDeployment() != "" {
+func (f *removeFlags) check(step removal.Step, p plan.Plan, deployment string) error {
+	group := shown(step, p)
+	if group == "" {
 		return nil
 	}
 	if f.deployed == "" {
-		return commandline.Usage(fmt.Errorf("--deployed FILE is missing: the manifest that is deployed shows whether %s is gone:\n  bosh -d DEPLOYMENT manifest > deployed.yml", group))
+		return commandline.Usage(fmt.Errorf("--deployed FILE is missing: the manifest that is deployed shows whether %s is gone:\n  bosh -d %s manifest > deployed.yml", group, deployment))
 	}
 	data, err := readFile(f.deployed, "deployed manifest")
 	if err != nil {
@@ -169,6 +181,10 @@ func (f *removeFlags) check(step removal.Step, p plan.Plan) error {
 	m, err := manifest.Parse(f.deployed, data)
 	if err != nil {
 		return err
+	}
+	if m.Name() != deployment && !strings.Contains(deployment, "((") {
+		return document.Problems{m.Problem(nil, "name", "is %s, a deployment that never had %s; give the manifest of %s: bosh -d %s manifest > deployed.yml",
+			m.Name(), group, deployment, deployment)}
 	}
 	for _, g := range m.Groups() {
 		if g.Name == group || g.Org() == p.Names().Link && !(step == removal.Cells && g.Name == p.Names().GatewayGroup) {

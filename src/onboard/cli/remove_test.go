@@ -110,6 +110,9 @@ var _ = Describe("privnet remove", func() {
 		Expect(stderr.String()).To(ContainSubstring("--deployed FILE is missing"))
 		Expect(remove("--done", "cells", "--deployed", deployed(gateway, cells))).To(Equal(1))
 		Expect(stderr.String()).To(ContainSubstring(cells + " is still deployed"))
+		write("other.yml", strings.Replace(manifestFile, "name: cf", "name: concourse", 1))
+		Expect(remove("--done", "cells", "--deployed", path("other.yml"))).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring("other.yml: name: is concourse, a deployment that never had " + cells + "; give the manifest of cf"))
 
 		Expect(done(1)).To(Equal(0), stderr.String())
 		Expect(ops()).To(HaveSuffix("\n[]\n"))
@@ -128,6 +131,7 @@ var _ = Describe("privnet remove", func() {
 		Expect(ops()).To(HaveSuffix("\n[]\n"))
 
 		Expect(stdout.String()).To(ContainSubstring("It was the last org."))
+		Expect(run(with("render", "--decommission-guard", "--all")...)).To(Equal(2))
 		Expect(run(with("render", "--decommission-guard")...)).To(Equal(0), stderr.String())
 		Expect(state()[path("rendered/decommission-guard.yml")]).To(ContainSubstring("confirm: shared-cell"))
 
@@ -189,6 +193,30 @@ var _ = Describe("privnet remove", func() {
 			Expect(stdout.String()).NotTo(ContainSubstring(" written"))
 			Expect(state()).To(Equal(leaving))
 		}
+	})
+
+	It("deletes the deployment of a gateway that has its own, and takes the operator's word for it", func() {
+		Expect(os.RemoveAll(path("orgs"))).To(Succeed())
+		Expect(os.RemoveAll(path("rendered"))).To(Succeed())
+		write("platform.yml", platformFile+"gateway_deployment: own\n")
+		write("cf.yml", manifestFile+"stemcells: [{alias: default, os: ubuntu-jammy, version: latest}]\n")
+		Expect(plan()).To(Equal(0), stderr.String())
+		Expect(remove()).To(Equal(0), stderr.String())
+		Expect(done(0)).To(Equal(0), stderr.String())
+		Expect(remove("--done", "cells", "--deployed", deployed())).To(Equal(0), stderr.String())
+		Expect(stdout.String()).To(ContainSubstring("bosh -d vpn-gateway-agency-a delete-deployment\n"))
+		Expect(remove("--done", "gateway")).To(Equal(0), stderr.String())
+		Expect(done(3)).To(Equal(0), stderr.String())
+		Expect(stdout.String()).To(ContainSubstring("credhub delete -n /DIRECTOR/vpn-gateway-agency-a/private-network-agency-a-psk\n"))
+	})
+
+	It("says what is wrong in a removal.yml that was edited", func() {
+		Expect(remove()).To(Equal(0))
+		write("orgs/agency-a/removal.yml", "started: soon\ndone: [{step: cells, on: \"2027-03-31\"}]\n")
+		Expect(remove()).To(Equal(1))
+		Expect(stderr.String()).To(And(
+			ContainSubstring(`removal.yml:1: started: "soon" is no date; write one such as 2027-03-31`),
+			ContainSubstring(`removal.yml:2: done[0].step: "cells" is out of order; the steps are [apps cells`)))
 	})
 
 	DescribeTable("exits 2 when it is used wrongly",

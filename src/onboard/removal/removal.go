@@ -124,7 +124,7 @@ func Parse(name string, data []byte) (Removal, error) {
 
 func readDay(v document.Value) string {
 	text := v.Required("a date such as 2027-03-31")
-	if _, err := time.Parse(day, text); err != nil {
+	if _, err := time.Parse(day, text); text != "" && err != nil {
 		v.Problem("is no date; write one such as 2027-03-31")
 	}
 	return text
