@@ -95,6 +95,9 @@ func (f *renderFlags) addInputs(c *cobra.Command) {
 
 // files renders what the flags ask for: the content by the name under the output directory.
 func (f *renderFlags) files(c *cobra.Command) (map[string][]byte, error) {
+	if f.decommission && (f.org != "" || f.all || f.guard) {
+		return nil, commandline.Usage(errors.New("--decommission-guard is for a platform without orgs; give it without --org, --all and --shared-cell-guard"))
+	}
 	if !f.decommission && (f.org == "") == !f.all {
 		return nil, commandline.Usage(errors.New("give either --org NAME or --all"))
 	}
