@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -14,6 +15,7 @@ import (
 	"privnet/onboard/ledger"
 	"privnet/onboard/plan"
 	"privnet/onboard/platform"
+	"privnet/onboard/removal"
 )
 
 const requestFile = `org: %s
@@ -102,6 +104,20 @@ public_network: public
 		left, err := os.ReadDir(dir)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(left).To(HaveLen(1))
+	})
+
+	It("keeps an org that leaves and comes back as often as it does, in that order", func() {
+		for year := range 11 {
+			Expect(write("agency-a")).To(Succeed())
+			Expect(l.WriteRemoval("agency-a", removal.Start(time.Date(2030+year, 1, 1, 0, 0, 0, 0, time.UTC)))).To(Succeed())
+			Expect(l.Retire("agency-a")).To(Equal(filepath.Join(dir, ".removed", "agency-a", fmt.Sprint(year+1))))
+		}
+		former, err := l.Former()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(former).To(HaveLen(11))
+		for year, e := range former {
+			Expect(e.Removal.Started).To(Equal(fmt.Sprintf("%d-01-01", 2030+year)))
+		}
 	})
 
 	It("says everything that is wrong in all of its files", func() {
