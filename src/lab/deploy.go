@@ -62,8 +62,8 @@ func (l Lab) Follow(ctx context.Context, org string) error {
 	}
 	defer unlock()
 	entry := ledger.Find(r.orgs, org)
-	if entry == nil {
-		return fmt.Errorf("there is no org %q in the lab's ledger", org)
+	if entry == nil || !slices.ContainsFunc(r.state.Map.Orgs, func(o network.Org) bool { return o.Name == org }) {
+		return fmt.Errorf("the running lab has no org %q with a gateway; see: sudo scripts/lab status", org)
 	}
 	deployed, err := os.ReadFile(r.file(deployedFile))
 	if err != nil {

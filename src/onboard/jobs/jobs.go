@@ -14,14 +14,6 @@ const (
 	Cell    = "cell"
 )
 
-// String is the job and its role, as in egress-enforcer/cell.
-func (p Place) String() string {
-	if p.Role == "" {
-		return p.Job
-	}
-	return p.Job + "/" + p.Role
-}
-
 // everywhere is what each job needs that consumes the link.
 var everywhere = []string{"org", "segment", "private_networks", "gateways"}
 
