@@ -56,10 +56,10 @@ func isolation(in Input, m manifest.Manifest, base manifest.Group) []operation {
 		}
 	}
 	// A variable of another deployment, or the operator's own, is not ours to define.
-	name := strings.Trim(settings.ClientSecret, "()")
+	name, _, part := strings.Cut(strings.Trim(settings.ClientSecret, "()"), ".")
 	if definition := m.Variable(name); definition != nil {
 		out = append(out, variable(definition))
-	} else if !strings.HasPrefix(name, "/") {
+	} else if !part && !strings.HasPrefix(name, "/") {
 		out = append(out, variable(tree.Of(map[string]string{"name": name, "type": "password"})))
 	}
 	return out

@@ -229,6 +229,29 @@ var _ = Describe("An org's ops-file", func() {
 		Expect(again).To(Equal(applied))
 	})
 
+	DescribeTable("makes the secret of the errand org-isolation unless it is somebody else's to make",
+		func(secret string, want ...any) {
+			platform := platformFile + "gateway_address: nat\norg_isolation: {api_url: https://api.example.com, client_secret: ((" + secret + "))}\n"
+			text := strings.Replace(cfManifest, "variables:\n", "variables:\n- {name: own, type: password, options: {length: 99}}\n", 1)
+			ops, err := render.Ops(input("Agency A", platform), parse(text))
+			Expect(err).NotTo(HaveOccurred())
+			out := apply(text, ops)
+			Expect(find(out, "/instance_groups/name=org-isolation-agency-a/jobs/0/properties/client_secret")).To(Equal("((" + secret + "))"))
+			var made []any
+			for _, v := range find(out, "/variables").([]any) {
+				if name := v.(mapping)["name"].(string); strings.HasPrefix(secret, name) {
+					made = append(made, v)
+				}
+			}
+			Expect(made).To(ConsistOf(want...))
+		},
+		Entry("a new one", "new", mapping{"name": "new", "type": "password"}),
+		Entry("one of the operator's, as it is", "own", mapping{"name": "own", "type": "password", "options": mapping{"length": 99}}),
+		Entry("a part of one of the operator's", "own.password", mapping{"name": "own", "type": "password", "options": mapping{"length": 99}}),
+		Entry("a part of one that is nowhere defined", "credhub.password"),
+		Entry("one of another deployment", "/other/secret"),
+	)
+
 	It("keeps the operator's own entry of the release, and takes no guard into the clone", func() {
 		final := strings.Replace(cfManifest, "releases:\n", "releases:\n- {name: private-network, version: 1.2.3, url: u, sha1: s}\n", 1)
 		guard, err := render.SharedCellGuard(input("x", platformFile+"gateway_address: nat\n").Platform, parse(final))
