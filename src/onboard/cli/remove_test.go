@@ -110,6 +110,8 @@ var _ = Describe("privnet remove", func() {
 		Expect(stderr.String()).To(ContainSubstring("--deployed FILE is missing"))
 		Expect(remove("--done", "cells", "--deployed", deployed(gateway, cells))).To(Equal(1))
 		Expect(stderr.String()).To(ContainSubstring(cells + " is still deployed"))
+		Expect(remove("--done", "cells", "--deployed", deployed(gateway, "renamed"))).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring("renamed is still deployed"))
 		write("other.yml", strings.Replace(manifestFile, "name: cf", "name: concourse", 1))
 		Expect(remove("--done", "cells", "--deployed", path("other.yml"))).To(Equal(1))
 		Expect(stderr.String()).To(ContainSubstring("other.yml: name: is concourse, a deployment that never had " + cells + "; give the manifest of cf"))
@@ -208,6 +210,18 @@ var _ = Describe("privnet remove", func() {
 		Expect(remove("--done", "gateway")).To(Equal(0), stderr.String())
 		Expect(done(3)).To(Equal(0), stderr.String())
 		Expect(stdout.String()).To(ContainSubstring("credhub delete -n /DIRECTOR/vpn-gateway-agency-a/private-network-agency-a-psk\n"))
+	})
+
+	It("goes on where it was killed between its last two writes, and does not bring back an org without its key", func() {
+		Expect(remove()).To(Equal(0))
+		for i := range steps {
+			Expect(done(i)).To(Equal(0), stderr.String())
+		}
+		Expect(os.Rename(path("orgs/.removed/agency-a/1"), path("orgs/agency-a"))).To(Succeed())
+		Expect(remove("--undo")).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring("the key of agency-a is gone"))
+		Expect(remove()).To(Equal(0), stderr.String())
+		Expect(path("orgs/.removed/agency-a/1/removal.yml")).To(BeARegularFile())
 	})
 
 	It("says what is wrong in a removal.yml that was edited", func() {

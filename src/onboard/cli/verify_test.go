@@ -78,6 +78,11 @@ var _ = Describe("privnet verify", func() {
 		Expect(result.Result.Orgs).To(HaveLen(2))
 		Expect(result.Inputs).To(HaveLen(6))
 		Expect(result.Inputs[0].SHA256).To(HaveLen(64))
+		Expect(run("remove", "--org", "agency-a", "--platform", path("platform.yml"), "--manifest", path("manifest.yml"), "--orgs", path("orgs"),
+			"--out", path("rendered"))).To(Equal(0), stderr.String())
+		Expect(verify("--json")).To(Equal(0), stdout.String())
+		Expect(json.Unmarshal(stdout.Bytes(), &result)).To(Succeed())
+		Expect(result.Inputs).To(ContainElement(HaveField("Name", path("orgs/agency-a/removal.yml"))))
 		Expect(string(read("proof.html"))).To(ContainSubstring("All obligations hold for 2 orgs"))
 	})
 

@@ -136,6 +136,12 @@ var _ = Describe("A changed request", func() {
 		Expect(i.Apps[0]).To(HavePrefix("The only cell restarts: the org's apps are down until it is back."))
 	})
 
+	It("restarts the cells that stay and no other where some go", func() {
+		i := change(platformText, requestText+"allow: [{protocol: tcp, ports: 443}]\n", "apps: 40\nallow: [{protocol: tcp, ports: 443}]", "apps: 10")
+		Expect(i.VMs).To(Equal([]impact.VMs{{Group: gateway, Count: 1, What: impact.Restart}, {Group: cells, Count: 2, What: impact.Restart},
+			{Group: cells, Count: 2, What: impact.Delete}}))
+	})
+
 	It("recreates the gateway where the cloud-config has its routes", func() {
 		aws := "iaas: aws\nnetworks: [10.0.0.0/16]\nsegments: [{az: z1, cidr: 10.20.0.0/20, route_table: rtb-1}]\npublic_addresses: [203.0.113.10]\nrouting: iaas\n"
 		i := change(aws, requestText, ", 172.30.8.0/22]", "]")

@@ -120,6 +120,14 @@ public_network: public
 		}
 	})
 
+	It("has nothing left of a process that was killed while it wrote", func() {
+		Expect(write("agency-a")).To(Succeed())
+		left := filepath.Join(dir, "agency-a", ".removal.yml-1")
+		Expect(os.WriteFile(left, nil, 0o600)).To(Succeed())
+		Expect(write("agency-b")).To(Succeed())
+		Expect(left).NotTo(BeAnExistingFile())
+	})
+
 	It("says everything that is wrong in all of its files", func() {
 		Expect(write("a")).To(Succeed())
 		Expect(write("b")).To(Succeed())

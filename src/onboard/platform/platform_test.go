@@ -75,6 +75,15 @@ surprise: true
 		)))
 	})
 
+	It("takes an API of https only and no literal secret for the errand org-isolation, and does not repeat the secret", func() {
+		_, err := platform.Parse("platform.yml", []byte(minimal+"org_isolation: {api_url: http://api.example.com, client_secret: hunter2}\n"))
+		Expect(err).To(MatchError(And(
+			ContainSubstring(`platform.yml:8: org_isolation.api_url: "http://api.example.com" is not spoken to; the errand speaks https only`),
+			ContainSubstring(`platform.yml:8: org_isolation.client_secret: must be a ((variable))`),
+			Not(ContainSubstring("hunter2")),
+		)))
+	})
+
 	DescribeTable("chooses the routing from IaaS and AZs, or refuses what cannot work",
 		func(changes string, routing connection.Routing, problem string) {
 			p, err := platform.Parse("platform.yml", []byte(changes+`
