@@ -152,6 +152,15 @@ var _ = Describe("A changed request", func() {
 			ContainSubstring("Open the firewalls")))
 	})
 
+	It("says when the gateway's reload does without the deploy, and which errand brings the security group", func() {
+		both := strings.Replace(requestText, "apps: 40\n", "apps: 40\nike: 2\n", 1)
+		i := change(platformText, both, "ike: 2", "ike: 1\npsk: {next: true}")
+		Expect(i.Reload).To(HavePrefix("Does not help"))
+		i = change(platformText, requestText, "", "allow: [{protocol: tcp, ports: 443}]")
+		Expect(i.Operator).To(ContainElement(ContainSubstring("run-errand org-isolation --instance=" + errand)))
+		Expect(i.Operator).NotTo(ContainElement(ContainSubstring("Run the errand org-isolation again")))
+	})
+
 	It("deploys a gateway of its own first", func() {
 		i := change(platformText+"gateway_deployment: own\n", requestText, "", "ike: 1")
 		Expect(i.Operator[1]).To(Equal("bosh -d vpn-gateway-agency-a deploy rendered/agency-a/gateway.yml"))

@@ -229,6 +229,32 @@ var _ = Describe("An org's ops-file", func() {
 		Expect(again).To(Equal(applied))
 	})
 
+	DescribeTable("gives the gateway each key that counts in its own place, and the customer the newest",
+		func(psk connection.PSK, properties map[string]any, variables []string) {
+			in := input("Agency A", platformFile+"gateway_address: nat\n")
+			in.Request.PSK = psk
+			keys := map[string]any{}
+			for name, value := range render.GatewayProperties(in) {
+				if strings.Contains(name, "psk") {
+					keys[name] = value
+				}
+			}
+			Expect(keys).To(Equal(properties))
+			Expect(render.PSKVariables(in)).To(Equal(variables))
+			Expect(render.Handoff(in, "cf").PSKVariable).To(Equal(variables[len(variables)-1]))
+		},
+		Entry("the first", connection.PSK{Generation: 1}, map[string]any{"psk_a": "((private-network-agency-a-psk))"},
+			[]string{"private-network-agency-a-psk"}),
+		Entry("the first and the second", connection.PSK{Generation: 1, Next: true},
+			map[string]any{"psk_a": "((private-network-agency-a-psk))", "psk_b": "((private-network-agency-a-psk-2))"},
+			[]string{"private-network-agency-a-psk", "private-network-agency-a-psk-2"}),
+		Entry("the second", connection.PSK{Generation: 2}, map[string]any{"psk_b": "((private-network-agency-a-psk-2))", "active_psk": "b"},
+			[]string{"private-network-agency-a-psk-2"}),
+		Entry("the second and the third", connection.PSK{Generation: 2, Next: true},
+			map[string]any{"psk_a": "((private-network-agency-a-psk-3))", "psk_b": "((private-network-agency-a-psk-2))", "active_psk": "b"},
+			[]string{"private-network-agency-a-psk-2", "private-network-agency-a-psk-3"}),
+	)
+
 	DescribeTable("makes the secret of the errand org-isolation unless it is somebody else's to make",
 		func(secret string, want ...any) {
 			platform := platformFile + "gateway_address: nat\norg_isolation: {api_url: https://api.example.com, client_secret: ((" + secret + "))}\n"
