@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +31,11 @@ var echoID uint16
 // sendEchoes sends one every so often until it is ended.
 func sendEchoes(from, to string, every time.Duration) *echoes {
 	GinkgoHelper()
-	conn, err := host.Host{Name: from}.Dial(context.Background(), "ip4:icmp", to)
+	hosts, err := host.Find(directory)
+	Expect(err).NotTo(HaveOccurred())
+	at := slices.IndexFunc(hosts, func(h host.Host) bool { return h.Name == from })
+	Expect(at).NotTo(Equal(-1), from)
+	conn, err := hosts[at].Dial(context.Background(), "ip4:icmp", to)
 	Expect(err).NotTo(HaveOccurred())
 	echoID++
 	e := &echoes{conn: conn, id: echoID, stop: make(chan struct{}), answered: map[uint16]bool{}}

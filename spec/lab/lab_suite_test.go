@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,33 +81,36 @@ func check() (promises []promise, code int) {
 }
 
 // traces are what a lab could leave on the machine. Network namespaces and temporary mounts of others come
-// and go meanwhile (other specs make some), so of these only the lab's count.
+// and go meanwhile (other specs and labs make some), so of these only the lab's count.
 func traces() map[string]string {
 	GinkgoHelper()
 	out := map[string]string{
-		"namespaces": ours(run("ip", "netns").stdout, ""),
-		"links":      run("ip", "-br", "link").stdout,
-		"addresses":  run("ip", "-br", "addr").stdout,
-		"routes":     run("ip", "route", "show", "table", "all").stdout,
-		"mounts":     ours(ours(run("mount").stdout, "/run/netns"), " on /tmp/"),
-		"rules":      counters.ReplaceAllString(run("iptables-save").stdout, ""),
-		"processes":  "",
+		"links":     run("ip", "-br", "link").stdout,
+		"addresses": run("ip", "-br", "addr").stdout,
+		"routes":    run("ip", "route", "show", "table", "all").stdout,
+		"mounts":    ours(run("mount").stdout, " on /run/netns", " on /tmp/"),
+		"rules":     counters.ReplaceAllString(run("iptables-save").stdout, ""),
+		"processes": "",
 	}
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	Expect(err).NotTo(HaveOccurred())
 	for _, file := range files {
-		if environment, err := os.ReadFile(file); err == nil && strings.Contains(string(environment), "PRIVNET_LAB=") {
+		if environment, err := os.ReadFile(file); err == nil && strings.Contains(string(environment), "PRIVNET_LAB="+directory) {
 			out["processes"] += file + "\n"
 		}
 	}
 	return out
 }
 
-// ours leaves out the lines that hold a text, unless they hold the lab's prefix or its directory too.
-func ours(lines, text string) string {
+// directory is the lab's.
+var directory = filepath.Join(root, "tmp/lab")
+
+// ours leaves out the lines that hold one of the texts, unless they hold the lab's directory too.
+func ours(lines string, texts ...string) string {
 	var out []string
 	for _, line := range strings.Split(lines, "\n") {
-		if !strings.Contains(line, text) || strings.Contains(line, "privnet-") || strings.Contains(line, root+"/tmp/lab") {
+		foreign := slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(line, text) })
+		if !foreign || strings.Contains(line, directory) {
 			out = append(out, line)
 		}
 	}

@@ -90,7 +90,7 @@ var _ = Describe("the lab", Serial, Ordered, ContinueOnFailure, func() {
 		up := exec.Command("scripts/lab", "up")
 		up.Dir = root
 		Expect(up.Start()).To(Succeed())
-		Eventually(func() ([]string, error) { return filepath.Glob("/run/netns/privnet-*") }).
+		Eventually(func() ([]string, error) { return filepath.Glob(directory + "/hosts/*") }).
 			WithTimeout(10 * time.Minute).WithPolling(5 * time.Millisecond).ShouldNot(BeEmpty())
 		Expect(up.Process.Signal(syscall.SIGKILL)).To(Succeed())
 		_ = up.Wait()

@@ -42,13 +42,6 @@ func (l Lab) Up(ctx context.Context, o Options) error {
 		fmt.Fprintf(l.Out, "The lab is running already, with %s.\n", s.DataPath)
 		return nil
 	}
-	others, err := host.Others(l.dir())
-	if err != nil {
-		return fmt.Errorf("looking for other labs: %w", err)
-	}
-	if len(others) > 0 {
-		return fmt.Errorf("another lab runs on this machine, from %s; end it first with its own scripts/lab down", strings.Join(others, ", "))
-	}
 	if err := l.clear(ctx); err != nil {
 		return err
 	}

@@ -26,10 +26,6 @@ import (
 )
 
 const (
-	// Namespaces is where ip(8) looks for the names of network namespaces.
-	Namespaces = "/run/netns"
-	// Prefix begins the name of each of the lab's network namespaces.
-	Prefix = "privnet-"
 	// Mark is the environment variable by which every process of a lab is found again; its value is
 	// the lab's directory.
 	Mark = "PRIVNET_LAB"
@@ -90,28 +86,12 @@ func Start(ctx context.Context, dir, name string, mounts ...Mount) (Host, error)
 		return Host{}, fmt.Errorf("starting the host %s: %s", name, answer[:n])
 	}
 	go func() { _ = cmd.Wait() }()
-	return h, h.nameNetwork()
+	return h, nil
 }
 
-// nameNetwork makes the network namespace visible to ip(8). Unlike ip itself it leaves no mount of
-// Namespaces behind.
-func (h Host) nameNetwork() error {
-	if err := os.MkdirAll(Namespaces, 0o755); err != nil {
-		return fmt.Errorf("naming the network of %s: %w", h.Name, err)
-	}
-	if err := os.WriteFile(h.network(), nil, 0o444); err != nil {
-		return fmt.Errorf("naming the network of %s: %w", h.Name, err)
-	}
-	if err := unix.Mount(fmt.Sprintf("/proc/%d/ns/net", h.PID), h.network(), "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("naming the network of %s: %w", h.Name, err)
-	}
-	return nil
-}
-
-func (h Host) network() string { return filepath.Join(Namespaces, h.Network()) }
-
-// Network is the name of the host's network namespace.
-func (h Host) Network() string { return Prefix + h.Name }
+// network is the host's network namespace. It has no name in /run/netns: that would be the machine's, not the
+// lab's, and one that is not removed would be in the next lab's way.
+func (h Host) network() string { return fmt.Sprintf("/proc/%d/ns/net", h.PID) }
 
 // Root is the host's root directory as a short path that holds while the host runs.
 func (h Host) Root() string { return fmt.Sprintf("/proc/%d/root", h.PID) }
@@ -190,8 +170,8 @@ func (h Host) within(f func() error) error {
 
 // Wire makes a cable between two hosts, without touching any other network.
 func Wire(ctx context.Context, a Host, interfaceA string, b Host, interfaceB string) error {
-	out, err := exec.CommandContext(ctx, "ip", "link", "add", interfaceA, "netns", a.Network(),
-		"type", "veth", "peer", "name", interfaceB, "netns", b.Network()).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "ip", "link", "add", interfaceA, "netns", strconv.Itoa(a.PID),
+		"type", "veth", "peer", "name", interfaceB, "netns", strconv.Itoa(b.PID)).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("wiring %s to %s: %w: %s", a.Name, b.Name, err, bytes.TrimSpace(out))
 	}
@@ -210,24 +190,7 @@ func Find(dir string) ([]Host, error) {
 	return out, err
 }
 
-// Others lists the directories of further labs that run on this machine.
-func Others(dir string) ([]string, error) {
-	found := map[string]bool{}
-	err := eachMarked(func(_ int, environment map[string]string) {
-		if environment[Mark] != dir && environment[nameMark] != "" {
-			found[environment[Mark]] = true
-		}
-	})
-	var out []string
-	for other := range found {
-		out = append(out, other)
-	}
-	sort.Strings(out)
-	return out, err
-}
-
-// EndAll ends every process of the lab in dir, removes the names of its networks and its hosts' disks.
-// It needs no record of what was started, and may be repeated.
+// EndAll ends every process of the lab in dir and removes its hosts' disks. It needs no record of what was started, and may be repeated.
 func EndAll(ctx context.Context, dir string) error {
 	for {
 		var left []int
@@ -251,39 +214,14 @@ func EndAll(ctx context.Context, dir string) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	disks, err := filepath.Glob(Disk(dir, "*"))
-	if err != nil {
-		return err
-	}
-	for _, disk := range disks {
-		if err := (Host{Name: filepath.Base(filepath.Dir(disk))}).forgetNetwork(); err != nil {
-			return err
-		}
-	}
-	// Only an empty directory goes, and only one that ip(8) has not made a mount of.
-	_ = os.Remove(Namespaces)
 	if err := os.RemoveAll(filepath.Join(dir, "hosts")); err != nil {
 		return fmt.Errorf("removing the hosts' disks: %w", err)
 	}
 	return nil
 }
 
-func (h Host) forgetNetwork() error {
-	// EINVAL: a crash came between the file and the mount, ENOENT: or before them.
-	if err := unix.Unmount(h.network(), unix.MNT_DETACH); err != nil && err != unix.EINVAL && err != unix.ENOENT {
-		return fmt.Errorf("unmounting %s: %w", h.network(), err)
-	}
-	if err := os.Remove(h.network()); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("removing the network's name: %w", err)
-	}
-	return nil
-}
-
 // End ends one host of the lab in dir, with all that it runs, and removes its disk.
 func (h Host) End(ctx context.Context, dir string) error {
-	if err := h.forgetNetwork(); err != nil {
-		return err
-	}
 	_ = unix.Kill(h.PID, unix.SIGKILL)
 	for unix.Kill(h.PID, 0) == nil {
 		select {
