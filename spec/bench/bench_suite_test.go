@@ -13,9 +13,12 @@ import (
 )
 
 func TestBench(t *testing.T) {
-	if os.Getenv("BENCH") == "" {
-		t.Skip("measures only with BENCH=1")
-	}
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "bench")
 }
+
+var _ = BeforeEach(func() {
+	if os.Getenv("BENCH") == "" {
+		Skip("measures only with BENCH=1")
+	}
+})

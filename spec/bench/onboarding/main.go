@@ -2,7 +2,7 @@
 // to apply the ops-files that came out: seconds on the clock, seconds of the processors, largest resident
 // memory. It prints the tables of docs/operating.md and docs/verify.md:
 //
-//	scripts/build && go run ./spec/figures/onboarding CF-DEPLOYMENT/cf-deployment.yml [ORGS ...]
+//	scripts/build && go run ./spec/bench/onboarding CF-DEPLOYMENT/cf-deployment.yml [ORGS ...]
 package main
 
 import (
