@@ -36,8 +36,8 @@ func WatchAlerts(ctx context.Context, socket string, deliver func(Alert)) error 
 	defer session.Close()
 	events := make(chan vici.Event, eventBuffer)
 	session.NotifyEvents(events)
-	if err := session.Subscribe("alert"); err != nil {
-		return fmt.Errorf("subscribing to alerts: %w", err)
+	if err := session.subscribe(ctx, "alert"); err != nil {
+		return err
 	}
 	for {
 		select {

@@ -26,8 +26,8 @@ func WatchLog(ctx context.Context, socket string, ready func(), deliver func(Log
 	defer session.Close()
 	events := make(chan vici.Event, eventBuffer)
 	session.NotifyEvents(events)
-	if err := session.Subscribe("log"); err != nil {
-		return fmt.Errorf("subscribing to charon's log: %w", err)
+	if err := session.subscribe(ctx, "log"); err != nil {
+		return err
 	}
 	ready()
 	for {

@@ -33,6 +33,17 @@ func open(ctx context.Context, socket string) (session, error) {
 	return session{opened, conn}, nil
 }
 
+// subscribe waits until charon has confirmed that it tells of the event, or the context ends. govici's own
+// Subscribe takes no context.
+func (s session) subscribe(ctx context.Context, event string) error {
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	if err := s.Subscribe(event); err != nil {
+		return fmt.Errorf("subscribing to %s: %w", event, err)
+	}
+	return nil
+}
+
 // list returns all that a command lists as events. After an error the session is of no further use.
 func (s session) list(ctx context.Context, command, event string, request *vici.Message) ([]*vici.Message, error) {
 	pace := &pace{room: make(chan struct{}, ahead), done: make(chan struct{})}
@@ -58,6 +69,10 @@ func (s session) list(ctx context.Context, command, event string, request *vici.
 // ahead is how many messages may be read before they are taken. govici 0.8 has room for 128; of a longer list
 // it drops, without a word, what comes faster than it is taken, and maybe the end.
 const ahead = 64
+
+// maxMessage is the size in bytes of the longest message that charon sends (VICI_MESSAGE_SIZE_MAX). govici makes room
+// for whatever length is announced.
+const maxMessage = 512 << 10
 
 // paced is a connection from which, during a list, no message is read before there is room for it. charon
 // waits meanwhile.
@@ -92,6 +107,9 @@ func (p *paced) Read(b []byte) (int, error) {
 		p.length, rest = append(p.length, rest[0]), rest[1:]
 		if len(p.length) == 4 {
 			p.content, p.length = binary.BigEndian.Uint32(p.length), p.length[:0]
+		}
+		if p.content > maxMessage {
+			return 0, fmt.Errorf("charon announces a message of %d bytes, which it never sends", p.content)
 		}
 	}
 	return n, err

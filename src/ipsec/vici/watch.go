@@ -134,9 +134,9 @@ func subscribe(ctx context.Context, socket string, kind Kind, events chan<- Even
 	}
 	raw := make(chan vici.Event, eventBuffer)
 	opened.NotifyEvents(raw)
-	if err := opened.Subscribe(string(kind)); err != nil {
+	if err := opened.subscribe(ctx, string(kind)); err != nil {
 		opened.Close()
-		return session{}, fmt.Errorf("subscribing to %s: %w", kind, err)
+		return session{}, err
 	}
 	go func() {
 		for e := range raw {
