@@ -80,6 +80,8 @@ func (r *Result) judge(err error) {
 		r.Detail = "connection refused: the path works, the service does not"
 	case errors.Is(err, errAnswer):
 		r.Detail = err.Error()
+	case errors.Is(err, errSilence):
+		r.Detail = fmt.Sprintf("the connection opens, but no answer within %s: the path works, the service does not", r.Took.Round(time.Millisecond))
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		r.Reached = false
 		r.Detail = fmt.Sprintf("no answer within %s", r.Took.Round(time.Millisecond))
@@ -95,8 +97,12 @@ func (r *Result) judge(err error) {
 	}
 }
 
-// errAnswer is an answer that came, but not as it should be.
-var errAnswer = errors.New("the answer is no HTTP")
+var (
+	// errAnswer is an answer that came, but not as it should be.
+	errAnswer = errors.New("the answer is no HTTP")
+	// errSilence is none, from a service that was connected to.
+	errSilence = errors.New("no answer")
+)
 
 func dialer(source netip.Addr) *net.Dialer {
 	return &net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0)), KeepAlive: -1}
@@ -134,6 +140,8 @@ func askHTTP(ctx context.Context, target connection.Target, source netip.Addr) e
 		return response.Body.Close()
 	case connected && ctx.Err() == nil:
 		return fmt.Errorf("%w: %w", errAnswer, err)
+	case connected && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return errSilence
 	default:
 		return err
 	}

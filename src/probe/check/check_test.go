@@ -2,11 +2,13 @@ package check_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -116,24 +118,55 @@ var _ = Describe("An HTTP check", func() {
 		Expect(requests.Load()).To(Equal(int32(1)))
 	}, Entry("success", 200), Entry("redirect", 302), Entry("not found", 404), Entry("failure", 500))
 
-	It("reaches, but is not served by, what speaks no HTTP", func() {
+	// answered is asked of a server that reads a request, and then does what is said until nobody listens.
+	answered := func(do func(net.Conn)) check.Result {
 		listener := listen()
 		go func() {
 			if conn, err := listener.Accept(); err == nil {
+				defer conn.Close()
 				_, _ = conn.Read(make([]byte, 4096))
-				_, _ = conn.Write([]byte("220 mail.example ESMTP\r\n"))
-				conn.Close()
+				do(conn)
 			}
 		}()
-		result := ask(at(listener, connection.CheckHTTP), source)
-		Expect(result).To(And(HaveField("Reached", true), HaveField("Served", false)))
-		Expect(result.Detail).To(ContainSubstring("no HTTP"))
-	})
+		return ask(at(listener, connection.CheckHTTP), source)
+	}
+	say := func(text string) func(net.Conn) {
+		return func(conn net.Conn) { _, _ = io.WriteString(conn, text) }
+	}
+	// again says it for ever, in pauses.
+	again := func(text string, pause time.Duration) func(net.Conn) {
+		return func(conn net.Conn) {
+			for _, err := io.WriteString(conn, text); err == nil; _, err = io.WriteString(conn, text) {
+				time.Sleep(pause)
+			}
+		}
+	}
 
-	It("does not reach what accepts and stays silent", func() {
-		result := ask(at(listen(), connection.CheckHTTP), source)
-		Expect(result).To(And(HaveField("Asked", true), HaveField("Reached", false)))
-	})
+	DescribeTable("reaches, but is not served by,",
+		func(do func(net.Conn), detail string) {
+			begun := time.Now()
+			Expect(answered(do)).To(And(HaveField("Asked", true), HaveField("Reached", true), HaveField("Served", false), HaveField("Detail", ContainSubstring(detail))))
+			Expect(time.Since(begun)).To(BeNumerically("<", 5*time.Second))
+		},
+		Entry("what speaks no HTTP", say("220 mail.example ESMTP\r\n"), "no HTTP"),
+		Entry("what hangs up", func(net.Conn) {}, "no HTTP"),
+		Entry("what begins an answer that is too long", again("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 4096), 0), "no HTTP"),
+		Entry("what opens the connection and stays silent", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, "the connection opens, but no answer within"),
+		Entry("what never comes to the end of its first line", again("H", 20*time.Millisecond), "the connection opens, but no answer within"),
+	)
+
+	DescribeTable("is served, and reads no more than it needs,",
+		func(do func(net.Conn)) {
+			result := answered(do)
+			Expect(result).To(HaveField("Served", true))
+			Expect(result.Took).To(BeNumerically("<", 300*time.Millisecond), "it did not wait for the end")
+		},
+		Entry("by a body without end", func(conn net.Conn) { say("HTTP/1.1 200 OK\r\n\r\n")(conn); again(strings.Repeat("x", 4096), 0)(conn) }),
+		Entry("by a body that never comes", func(conn net.Conn) {
+			say("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")(conn)
+			_, _ = io.Copy(io.Discard, conn)
+		}),
+	)
 })
 
 var _ = Describe("An ICMP check", func() {
