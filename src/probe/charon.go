@@ -160,7 +160,11 @@ func (p *pairSeen) sawPackets(gain Traffic, now time.Time) {
 	}
 }
 
+// later is when a packet passed last. What is known of a time that lies ahead is from before the clock was set back.
 func later(known time.Time, ago time.Duration, now time.Time) time.Time {
+	if known.After(now) {
+		known = time.Time{}
+	}
 	if used := now.Add(-ago); ago >= 0 && used.After(known) {
 		return used
 	}

@@ -14,8 +14,8 @@ import (
 // nobody knows whether it still does.
 const enforcerSilence = time.Minute
 
-// ReadEnforcement reads the egress enforcer's status file. A file that is not there, cannot be read or is
-// old says nothing of the rules: enforcement is then unknown, and nothing is called up.
+// ReadEnforcement reads the egress enforcer's status file. A file that is not there, cannot be read, or is
+// old or of a time to come, after a clock was set back, says nothing of the rules: enforcement is then unknown, and nothing is called up.
 func ReadEnforcement(files boshsys.FileSystem, path string, now time.Time) Enforcement {
 	status, err := enforcer.ReadStatus(files, path)
 	out := Enforcement{Repairs: uint64(max(status.Repairs, 0)), DroppedPackets: status.Dropped}
@@ -23,7 +23,7 @@ func ReadEnforcement(files boshsys.FileSystem, path string, now time.Time) Enfor
 	switch {
 	case err != nil:
 		out.Reason = fmt.Sprintf("the egress enforcer did not say: %s", err)
-	case now.Sub(status.Checked) > enforcerSilence:
+	case now.Sub(status.Checked).Abs() > enforcerSilence:
 		out.Reason = fmt.Sprintf("the egress enforcer last looked at its rules at %s", status.Checked.UTC().Format(time.RFC3339))
 	case status.Enforced:
 		out.State = health.On

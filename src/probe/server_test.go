@@ -87,9 +87,11 @@ var _ = Describe("What the enforcer says", func() {
 		Expect(read().Reason).NotTo(BeEmpty())
 	})
 
-	It("is unknown when it is old, missing or no JSON", func() {
+	It("is unknown when it is old, of a time to come, missing or no JSON", func() {
 		write(enforcer.Status{Enforced: true, Checked: now.Add(-time.Hour)})
 		Expect(read()).To(And(HaveField("State", health.Unclear), HaveField("Reason", ContainSubstring("2026-11-23T11:00:00Z"))))
+		write(enforcer.Status{Enforced: true, Checked: now.Add(24 * time.Hour)})
+		Expect(read().State).To(Equal(health.Unclear), "the clock was set back, and nobody has looked since")
 		Expect(os.WriteFile(path, []byte("enforced"), 0o600)).To(Succeed())
 		Expect(read()).To(And(HaveField("State", health.Unclear), HaveField("Reason", Not(BeEmpty()))))
 		Expect(os.Remove(path)).To(Succeed())

@@ -66,6 +66,8 @@ func Restore(earlier map[string]Record) History {
 // Observe records a verdict and gives the conditions before and after; before is zero the first time. A
 // new reason for the same state is no change.
 func (h *History) Observe(name string, v Verdict, now time.Time) (before, after Condition) {
+	// A history is of the clock on the wall, which may be set, and not of the one that only counts.
+	now = now.Round(0)
 	if h.records == nil {
 		h.records = map[string]*Record{}
 	}
