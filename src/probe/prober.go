@@ -209,10 +209,11 @@ func (p *Prober) loop(ctx context.Context, o *observation) {
 	}
 }
 
-// gather takes in what comes together with a fact, without waking for each.
+// gather takes in what comes together with a fact, without waking for each. Whoever talks all the time, as charon's log
+// under a flood of packets, must not keep it from judging.
 func (p *Prober) gather(o *observation) {
 	time.Sleep(together)
-	for {
+	for range cap(p.facts) {
 		select {
 		case fact := <-p.facts:
 			fact(o)
