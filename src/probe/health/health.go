@@ -157,7 +157,7 @@ func judgeTraffic(t Tunnel, targets []Target, now time.Time) Verdict {
 		return Verdict{Partial, fmt.Sprintf("packets go out since %s, and none has come back; traffic that wants no answer looks the same, a probe target would tell",
 			t.UnansweredSince.UTC().Format(time.RFC3339))}
 	case lost == 0 && reached == 0 && now.Sub(latest(t.Covered, t.LastIn, t.LastOut)) >= IdleAfter:
-		return Verdict{Idle, fmt.Sprintf("no packet has passed for %d minutes", int(IdleAfter.Minutes()))}
+		return Verdict{Idle, fmt.Sprintf("no packet has passed for more than %d minutes", int(IdleAfter.Minutes()))}
 	case lost == 0:
 		return Verdict{State: Up}
 	case reached == 0 && t.silentSince(missing(targets), now):

@@ -66,7 +66,7 @@ var _ = DescribeTable("A pair",
 	Entry("on a gateway is up when a tunnel covers it and the rules are on", health.Evidence{Enforcement: on, Tunnel: whole()}, health.Up, ""),
 	Entry("is up from the moment of the tunnel, before any packet",
 		health.Evidence{Enforcement: on, Tunnel: &health.Tunnel{Extent: health.Whole, Covered: now}}, health.Up, ""),
-	Entry("is idle when no packet passed for long", health.Evidence{Enforcement: on, Tunnel: silent(time.Hour)}, health.Idle, "no packet has passed for 5 minutes"),
+	Entry("is idle when no packet passed for long", health.Evidence{Enforcement: on, Tunnel: silent(time.Hour)}, health.Idle, "no packet has passed for more than 5 minutes"),
 	Entry("is not idle while packets go out", health.Evidence{Enforcement: on, Tunnel: func() *health.Tunnel {
 		t := silent(time.Hour)
 		t.LastOut = ago(time.Minute)

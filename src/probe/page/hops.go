@@ -85,7 +85,7 @@ func tunnel(t probe.Tunnel, s probe.Status, now time.Time) hop {
 		h.Mark, h.Word = "good", fmt.Sprintf("up, IKEv%d", t.IKEVersion)
 		h.Details = []string{"for " + since(t.EstablishedAt, now), strings.ReplaceAll(t.Algorithms, "/", " / ")}
 		if len(t.Differences) > 0 {
-			h.Mark = "fair"
+			h.Mark, h.Details = "fair", append(h.Details, "not as it is configured now")
 		}
 		if t.LocalNAT || t.RemoteNAT {
 			h.Details = append(h.Details, "through NAT")
@@ -100,7 +100,7 @@ func tunnel(t probe.Tunnel, s probe.Status, now time.Time) hop {
 
 func private(s probe.Status, network string) hop {
 	h := hop{Name: "Private network", Address: network, Mark: marks[s.State]}
-	works, answers := 0, 0
+	works, answers, asked := 0, 0, 0
 	for _, p := range s.Pairs {
 		if p.State.Works() {
 			works++
@@ -110,12 +110,21 @@ func private(s probe.Status, network string) hop {
 		if t.Reached {
 			answers++
 		}
+		if !t.AskedAt.IsZero() {
+			asked++
+		}
 	}
 	h.Word = fmt.Sprintf("%d of %d pairs work", works, len(s.Pairs))
-	if len(s.Targets) > 0 {
-		h.Details = []string{fmt.Sprintf("%d of %d targets answer", answers, len(s.Targets))}
-	} else {
+	if s.State == health.Unknown && works == 0 {
+		h.Word = "not known"
+	}
+	switch {
+	case len(s.Targets) == 0:
 		h.Details = []string{"no probe target is declared"}
+	case asked == 0:
+		h.Details = []string{"no target was asked yet"}
+	default:
+		h.Details = []string{fmt.Sprintf("%d of %d targets answer", answers, len(s.Targets))}
 	}
 	return h
 }

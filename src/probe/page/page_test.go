@@ -69,14 +69,22 @@ var _ = Describe("The page", func() {
 
 	It("draws the way from the apps to the private network, with the state of each hop in words", func() {
 		way := func(o probe.Overview) string {
-			_, rest, _ := strings.Cut(draw(o, page.Options{}), `<ol class="way">`)
+			_, rest, _ := strings.Cut(draw(o, page.Options{}), `<ol class="way" role="list">`)
 			list, _, _ := strings.Cut(rest, "</ol>")
 			return text("<body>" + list)
 		}
 		Expect(way(up())).To(MatchRegexp(`Apps 10\.20\.0\.0/26 not seen from here .* Egress rules on this VM on .* Gateway 10\.20\.0\.4 IKE daemon answers .*Tunnel to 198\.51\.100\.10 up, IKEv2 .* Private network 10\.150\.0\.0/16, 172\.30\.8\.0/22 2 of 2 pairs work 2 of 2 targets answer`))
 		Expect(way(down())).To(MatchRegexp(`Tunnel to 198\.51\.100\.10 down phase 1 has begun and is not complete .* 0 of 2 pairs work 0 of 2 targets answer`))
-		Expect(way(unknown())).To(MatchRegexp(`Egress rules on this VM not known .* IKE daemon does not answer .* Tunnel to 198\.51\.100\.10 not known`))
+		Expect(way(partial())).To(MatchRegexp(`up, IKEv2 .* not as it is configured now .* 1 of 2 pairs work 2 of 2 targets answer`))
+		Expect(way(unknown())).To(MatchRegexp(`Egress rules on this VM not known .* IKE daemon does not answer .* Tunnel to 198\.51\.100\.10 not known .* not known no target was asked yet`))
 		Expect(way(cell())).To(MatchRegexp(`Apps 10\.20\.0\.0/26 here .* Gateway 10\.20\.0\.4 answers Tunnel not seen from here`))
+	})
+
+	It("names first what does not work", func() {
+		names := regexp.MustCompile(`10\.20\.0\.0/26 ⇄ and (\S+) \w+|(\w+://\S+) \w+`)
+		first := func(o probe.Overview) []string { return names.FindAllString(text(draw(o, page.Options{})), -1) }
+		Expect(first(up())).To(Equal([]string{"10.20.0.0/26 ⇄ and 10.150.0.0/16 up", "10.20.0.0/26 ⇄ and 172.30.8.0/22 idle", "tcp://10.150.0.10:443 answers", "icmp://10.150.0.11 answers"}))
+		Expect(first(partial())).To(Equal([]string{"10.20.0.0/26 ⇄ and 172.30.8.0/22 down", "10.20.0.0/26 ⇄ and 10.150.0.0/16 up", "icmp://10.150.0.11 not", "tcp://10.150.0.10:443 answers"}))
 	})
 
 	It("tells what failed, whose side it is on, and what to do; and that it is overcome", func() {

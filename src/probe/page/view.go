@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,6 +74,9 @@ var headlines = map[health.State]string{
 // marks are the marks of hops by state.
 var marks = map[health.State]string{health.Up: "good", health.Idle: "good", health.Partial: "fair", health.Down: "bad", health.Unknown: "unsure"}
 
+// worst puts marks in order.
+var worst = map[string]int{"bad": 1, "fair": 2, "unsure": 3, "good": 4}
+
 var whose = map[string]string{
 	"customer": "The customer changes something on its device",
 	"platform": "The platform's operator changes something",
@@ -101,6 +105,9 @@ func newView(o probe.Overview) view {
 	for _, t := range s.Targets {
 		v.Targets = append(v.Targets, newTarget(t, o))
 	}
+	// Among a hundred, what does not work must not be looked for.
+	slices.SortStableFunc(v.Pairs, func(a, b pair) int { return worst[marks[a.State]] - worst[marks[b.State]] })
+	slices.SortStableFunc(v.Targets, func(a, b target) int { return worst[a.Mark] - worst[b.Mark] })
 	if s.Configuration != nil {
 		v.Gateway = gatewayFacts(*s.Configuration, o.At)
 	}
@@ -147,7 +154,7 @@ func newTarget(t probe.Target, o probe.Overview) target {
 	case !t.Reached:
 		out.Mark, out.Word = "unsure", "missed"
 	case !t.Served:
-		out.Mark, out.Word = "fair", "refuses"
+		out.Mark, out.Word = "fair", "not served"
 	}
 	if t.Reached {
 		out.Facts = append(out.Facts, fact{"Last answer", duration(time.Duration(t.Seconds * float64(time.Second)))})
