@@ -52,23 +52,43 @@ func alerts() (out []string) {
 	return out
 }
 
-var metric = regexp.MustCompile(`\bprivnet[_:][a-z0-9_:]+`)
+var (
+	selector = regexp.MustCompile(`\b(privnet[_:][a-z0-9_:]+)(?:\{([^}]*)\})?`)
+	matcher  = regexp.MustCompile(`([a-z_]+)(?:=|!=|=~|!~)"`)
+	legend   = regexp.MustCompile(`\{\{([a-z_]+)\}\}`)
+)
 
-// unknown are the metrics in a query that neither the prober exports nor a rule records.
+// unknown are the metrics in a query that neither the prober exports nor a rule records, and the labels in its
+// selectors that the metric does not have.
 func unknown(query string) (out []string) {
 	GinkgoHelper()
-	known := probe.MetricNames()
+	var recorded []string
 	for _, r := range rules() {
-		if r.Record != "" {
-			known = append(known, r.Record)
-		}
+		recorded = append(recorded, r.Record)
 	}
-	for _, name := range metric.FindAllString(query, -1) {
-		if !slices.Contains(known, name) && !slices.Contains(known, strings.TrimSuffix(name, "_bucket")) {
+	for _, match := range selector.FindAllStringSubmatch(query, -1) {
+		name, selected := match[1], match[2]
+		known, exported := labels(name)
+		if !exported && !slices.Contains(recorded, name) {
 			out = append(out, name)
+		}
+		for _, label := range matcher.FindAllStringSubmatch(selected, -1) {
+			if exported && !slices.Contains(known, label[1]) {
+				out = append(out, name+" by "+label[1])
+			}
 		}
 	}
 	return out
+}
+
+// labels are those that a series of the metric has once it is scraped, and whether the prober exports it.
+func labels(name string) ([]string, bool) {
+	own, exported := probe.MetricLabels()[strings.TrimSuffix(name, "_bucket")]
+	all := append([]string{"org", "gateway", "instance"}, own...)
+	if strings.HasSuffix(name, "_bucket") {
+		all = append(all, "le")
+	}
+	return all, exported
 }
 
 var _ = Describe("The rules", func() {
@@ -101,6 +121,23 @@ var _ = Describe("The rules", func() {
 		}
 	})
 
+	It("have cases of series as the prober exports them, with all their labels", func() {
+		series := regexp.MustCompile(`series: '(privnet_[a-z_]+)\{(.*)\}'`)
+		for _, file := range []string{"prometheus/rules_test.yml", "prometheus/slow_rules_test.yml"} {
+			found := series.FindAllStringSubmatch(read(file), -1)
+			Expect(found).To(HaveLen(strings.Count(read(file), "series: '")))
+			for _, s := range found {
+				var has []string
+				for _, label := range matcher.FindAllStringSubmatch(s[2], -1) {
+					has = append(has, label[1])
+				}
+				known, exported := labels(s[1])
+				Expect(exported).To(BeTrue(), s[1])
+				Expect(has).To(ConsistOf(known), s[0])
+			}
+		}
+	})
+
 	It("have for each alert a severity, a sentence, and an entry in the runbook, which has no other", func() {
 		runbook := read("runbook.md")
 		var entries []string
@@ -125,11 +162,17 @@ var _ = Describe("The dashboard", func() {
 	type panel struct {
 		Title, Description string
 		GridPos            struct{ X, Y, W, H int }
-		Targets            []struct{ Expr string }
+		Targets            []struct{ Expr, LegendFormat string }
 	}
 	var dashboard struct {
-		UID    string
-		Panels []panel
+		UID        string
+		Panels     []panel
+		Templating struct {
+			List []struct {
+				Name  string
+				Query any
+			}
+		}
 	}
 
 	BeforeEach(func() {
@@ -145,7 +188,23 @@ var _ = Describe("The dashboard", func() {
 			for _, t := range p.Targets {
 				Expect(t.Expr).To(ContainSubstring("privnet"), p.Title)
 				Expect(unknown(t.Expr)).To(BeEmpty(), p.Title)
+				var known []string
+				for _, metric := range selector.FindAllStringSubmatch(t.Expr, -1) {
+					has, exported := labels(metric[1])
+					if !exported {
+						has = append(has, "pair", "target") // what is recorded is of these
+					}
+					known = append(known, has...)
+				}
+				for _, label := range legend.FindAllStringSubmatch(t.LegendFormat, -1) {
+					Expect(known).To(ContainElement(label[1]), p.Title)
+				}
 			}
+		}
+		for _, v := range dashboard.Templating.List {
+			query, err := json.Marshal(v.Query)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(unknown(strings.ReplaceAll(string(query), `\"`, `"`))).To(BeEmpty(), v.Name)
 		}
 	})
 

@@ -30,7 +30,7 @@ func newMetrics(status func() Status) *Metrics {
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: durationName, Help: "How long answers took that came back.",
 			ConstLabels: constant, Buckets: prometheus.ExponentialBuckets(50e-6, 2, 18),
-		}, []string{"pair", "target"}),
+		}, durationLabels),
 	}
 	for _, t := range s.Targets {
 		m.took.WithLabelValues(t.labels()...)
@@ -51,6 +51,8 @@ func (t Target) labels() []string {
 
 // durationName is the name of the histogram of answers.
 const durationName = "privnet_probe_duration_seconds"
+
+var durationLabels = []string{"pair", "target"}
 
 // collector makes metrics of a status.
 type collector struct {
@@ -101,11 +103,11 @@ var series = []struct{ name, labels, help string }{
 	{"privnet_charon_up", "", "1 if charon answers."},
 }
 
-// MetricNames are the names of all metrics that a prober exports.
-func MetricNames() []string {
-	out := []string{durationName}
+// MetricLabels are the labels of each metric that a prober exports, but for org and gateway, which all have.
+func MetricLabels() map[string][]string {
+	out := map[string][]string{durationName: durationLabels}
 	for _, s := range series {
-		out = append(out, s.name)
+		out[s.name] = strings.Fields(s.labels)
 	}
 	return out
 }
