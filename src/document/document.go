@@ -44,17 +44,20 @@ func Parse(file string, data []byte) (*Document, error) {
 	if len(data) > MaxSize {
 		return nil, doc.refuse(0, fmt.Sprintf("is %d bytes long; at most %d are read", len(data), MaxSize))
 	}
+	if err := CheckText(file, data); err != nil {
+		return nil, err
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var root yaml.Node
 	if err := decoder.Decode(&root); err != nil {
 		if errors.Is(err, io.EOF) {
 			return nil, doc.refuse(0, "is empty; it must be a YAML mapping")
 		}
-		line, text := splitYAMLError(err)
-		return nil, doc.refuse(line, "is not YAML: "+text)
+		return nil, Malformed(file, err)
 	}
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, doc.refuse(0, "holds more than one YAML document; give one")
+	var another yaml.Node
+	if err := decoder.Decode(&another); !errors.Is(err, io.EOF) {
+		return nil, doc.refuse(another.Line, "holds more than one YAML document; give one")
 	}
 	doc.root = root.Content[0]
 	return doc, nil
@@ -72,18 +75,6 @@ func (d *Document) Err() error {
 
 func (d *Document) refuse(line int, want string) error {
 	return Problems{{File: d.file, Line: line, Want: want}}
-}
-
-func splitYAMLError(err error) (int, string) {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	if rest, ok := strings.CutPrefix(text, "line "); ok {
-		if number, tail, ok := strings.Cut(rest, ": "); ok {
-			if line, err := strconv.Atoi(number); err == nil {
-				return line, tail
-			}
-		}
-	}
-	return 0, text
 }
 
 // Present says whether the document has this value; an explicit null counts as absent.
@@ -140,7 +131,7 @@ func (v Value) shown() string {
 }
 
 // Fields checks that the value is a mapping that has no other fields than the known ones, and none
-// twice. It returns false if the value is no mapping.
+// twice. Of an unknown one it says which was probably meant. It returns false if the value is no mapping.
 func (v Value) Fields(known ...string) bool {
 	if !v.Present() || v.node.Kind != yaml.MappingNode {
 		v.Problem("must be a mapping with the fields %s", strings.Join(known, ", "))
@@ -153,8 +144,10 @@ func (v Value) Fields(known ...string) bool {
 		switch {
 		case seen[key.Value]:
 			field.Problem("is given twice; give it once")
+		case key.Tag == "!!merge":
+			field.Problem("merge keys are not followed; write the fields themselves")
 		case !slices.Contains(known, key.Value):
-			field.Problem("is not a known field; known are %s", strings.Join(known, ", "))
+			field.Problem("is not a known field; %s", suggest(key.Value, known))
 		}
 		seen[key.Value] = true
 	}
@@ -190,6 +183,18 @@ func (v Value) List() []Value {
 		out[i] = Value{doc: v.doc, path: fmt.Sprintf("%s[%d]", v.path, i), line: n.Line, node: n}
 	}
 	return out
+}
+
+// RequiredList is List, and a problem if there is nothing in it; want says what to give.
+func (v Value) RequiredList(want string) []Value {
+	list := v.List()
+	switch {
+	case !v.Present():
+		v.Problem("is missing; give %s", want)
+	case v.node.Kind == yaml.SequenceNode && len(list) == 0:
+		v.report("", "is empty; give %s", want)
+	}
+	return list
 }
 
 // Text returns a scalar as it is written. A value that is present and no scalar is a problem.
@@ -236,7 +241,7 @@ func (v Value) Mapping() map[string]any {
 	}
 	var out map[string]any
 	if err := v.node.Decode(&out); err != nil {
-		v.Problem("must be a mapping")
+		v.Problem("must be a mapping of which each key is a text that is there once")
 	}
 	return out
 }

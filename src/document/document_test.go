@@ -54,6 +54,26 @@ var _ = Describe("A document", func() {
 		Expect(doc.Err()).To(MatchError(`in.yml:3: a: is given twice; give it once`))
 	})
 
+	It("names the field that was probably meant", func() {
+		doc := parse("Privat-Network: 1\ninbounds: 2\napp: 3\n<<: {x: 1}\ndo: 4\n")
+		doc.Root().Fields("apps", "inbound", "private_networks", "dns")
+		Expect(doc.Err()).To(MatchError(strings.Join([]string{
+			`in.yml:1: Privat-Network: is not a known field; did you mean private_networks? Known are apps, inbound, private_networks, dns`,
+			`in.yml:2: inbounds: is not a known field; did you mean inbound? Known are apps, inbound, private_networks, dns`,
+			`in.yml:3: app: is not a known field; did you mean apps? Known are apps, inbound, private_networks, dns`,
+			`in.yml:4: <<: merge keys are not followed; write the fields themselves`,
+			`in.yml:5: do: is not a known field; known are apps, inbound, private_networks, dns`,
+		}, "\n")))
+	})
+
+	It("says one thing of a list that is none, has nothing, or is not there", func() {
+		doc := parse("a: x\nb: []\n")
+		for _, name := range []string{"a", "b", "c"} {
+			Expect(doc.Root().Get(name).RequiredList("two of them")).To(BeEmpty())
+		}
+		Expect(doc.Err()).To(MatchError("in.yml:1: a: \"x\" must be a list\nin.yml:1: c: is missing; give two of them\nin.yml:2: b: is empty; give two of them"))
+	})
+
 	It("does not repeat a secret, and not more than a line's worth of anything", func() {
 		doc := parse("psk: tell-nobody\nname: " + strings.Repeat("x", 5000) + "\n")
 		doc.Root().Get("psk").SecretProblem("is too short")
@@ -77,7 +97,10 @@ var _ = Describe("A document", func() {
 		Entry("nothing", "", "is empty"),
 		Entry("only a comment", "# nothing\n", "is empty"),
 		Entry("broken YAML, with its line", "a: 1\nb: [1\n", "in.yml:"),
-		Entry("two documents", "a: 1\n---\nb: 2\n", "more than one"),
+		Entry("two documents, with the second's line", "a: 1\n---\nb: 2\n", "in.yml:2: holds more than one"),
+		Entry("another encoding, with its line", "a: 1\nb: caf\xe9\n", "in.yml:2: is not UTF-8: it has the byte 0xe9"),
+		Entry("UTF-16", "\xff\xfea\x00:\x00", "in.yml:1: is not UTF-8"),
+		Entry("a control character, with its line", "a: 1\nb: x\x00y\n", "in.yml:2: has the control character U+0000"),
 		Entry("too much", strings.Repeat("a", document.MaxSize+1), "at most 1048576"),
 	)
 

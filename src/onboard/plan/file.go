@@ -125,17 +125,11 @@ func read(v document.Value) Plan {
 	cells.Fields("instances")
 	p.Cells = cells.Get("instances").Int(1, connection.MaxApps)
 	cells.Get("instances").Required("the number of cells")
-	for _, element := range v.Get("segment").List() {
+	for _, element := range v.Get("segment").RequiredList("the segment's subnets") {
 		p.readSubnet(element)
 	}
-	if len(v.Get("segment").List()) == 0 {
-		v.Get("segment").Problem("is missing; give the segment's subnets")
-	}
-	for _, element := range v.Get("gateways").List() {
+	for _, element := range v.Get("gateways").RequiredList("the gateways") {
 		p.readGateway(element)
-	}
-	if len(v.Get("gateways").List()) == 0 {
-		v.Get("gateways").Problem("is missing; give the gateways")
 	}
 	p.checkNames(v.Get("names"))
 	return p

@@ -1,0 +1,89 @@
+package document
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// CheckText refuses bytes that are no UTF-8 and control characters, as Problems with the line. YAML's own
+// reader does not say where they are, and takes UTF-16, which nothing else here does.
+func CheckText(file string, data []byte) error {
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
+		want := ""
+		switch {
+		case r == utf8.RuneError && size == 1:
+			want = fmt.Sprintf("is not UTF-8: it has the byte 0x%02x; save it as UTF-8", data[i])
+		case unicode.IsControl(r) && !strings.ContainsRune("\t\n\r\u0085", r):
+			want = fmt.Sprintf("has the control character %U; take it out", r)
+		}
+		if want != "" {
+			return Problems{{File: file, Line: 1 + bytes.Count(data[:i], []byte("\n")), Want: want}}
+		}
+		i += size
+	}
+	return nil
+}
+
+// Malformed is what YAML's reader refused, as Problems with the line if it says one.
+func Malformed(file string, err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	problem := Problem{File: file, Want: "is not YAML: " + text}
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		number, tail, _ := strings.Cut(rest, ": ")
+		if line, err := strconv.Atoi(number); err == nil {
+			problem.Line, problem.Want = line, "is not YAML: "+tail
+		}
+	}
+	return Problems{problem}
+}
+
+// suggest names the known fields, and first the one that was probably meant.
+func suggest(unknown string, known []string) string {
+	all := "nown are " + strings.Join(known, ", ")
+	plain := func(name string) string {
+		return strings.Map(func(r rune) rune {
+			if r == '_' || r == '-' || r == ' ' {
+				return -1
+			}
+			return unicode.ToLower(r)
+		}, name)
+	}
+	best, least := "", 3
+	for _, name := range known {
+		// As many edits as half of the letters make another word of any.
+		if d := edits(plain(unknown), plain(name)); d < least && 2*d < len(name) {
+			best, least = name, d
+		}
+	}
+	if best == "" {
+		return "k" + all
+	}
+	return "did you mean " + best + "? K" + all
+}
+
+// edits is the number of letters that are to be added, taken or changed to make the one word the other.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		above := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := above
+			if a[i] != b[j] {
+				change++
+			}
+			above = row[j+1]
+			row[j+1] = slices.Min([]int{change, row[j] + 1, row[j+1] + 1})
+		}
+	}
+	return row[len(b)]
+}
