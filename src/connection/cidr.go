@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -99,17 +100,17 @@ func ReadPrefix(v document.Value) (prefix netip.Prefix, ok bool) {
 	return netip.Prefix{}, false
 }
 
+// MaxNetworks is the number of CIDRs on one side of a tunnel: IKEv2 counts its selectors in a byte (RFC 7296,
+// section 3.13).
+const MaxNetworks = 255
+
 // readNetworks reads a list of CIDRs that are outside reserved space, not twice there and do not
 // overlap one another.
 func readNetworks(v document.Value, want string) []netip.Prefix {
-	if !v.Present() || (len(v.List()) == 0) {
-		v.Problem("is missing; give %s", want)
-		return nil
-	}
 	var out []netip.Prefix
-	for _, element := range v.List() {
+	for _, element := range v.RequiredList(want) {
 		prefix, ok := ReadPrefix(element)
-		if !ok || !outsideReserved(element, prefix) {
+		if !ok || !OutsideReserved(element, prefix) {
 			continue
 		}
 		if i := slices.IndexFunc(out, prefix.Overlaps); i >= 0 {
@@ -122,10 +123,15 @@ func readNetworks(v document.Value, want string) []netip.Prefix {
 		}
 		out = append(out, prefix)
 	}
+	if len(out) > MaxNetworks {
+		v.Problem("has %d CIDRs, and a tunnel takes %d at most; join neighbours into larger ones", len(out), MaxNetworks)
+	}
 	return out
 }
 
-func outsideReserved(v document.Value, prefix netip.Prefix) bool {
+// OutsideReserved says whether neither a private network nor a segment is kept from using the prefix. If
+// something does, it is recorded.
+func OutsideReserved(v document.Value, prefix netip.Prefix) bool {
 	for _, r := range reserved {
 		if prefix.Overlaps(r.prefix) {
 			v.Problem("overlaps %s, %s; use other address space", r.prefix, r.why)
@@ -156,20 +162,24 @@ func ReadAddress(v document.Value, want string) (address netip.Addr, ok bool) {
 // ReadPublicAddress reads an IPv4 address that can be met on the internet.
 func ReadPublicAddress(v document.Value, want string) (address netip.Addr, ok bool) {
 	address, ok = ReadAddress(v, want)
-	if !ok {
-		return address, false
+	if why := NotPublic(address); ok && why != "" {
+		v.Problem("%s; give %s", why, want)
+		return netip.Addr{}, false
 	}
+	return address, ok
+}
+
+// NotPublic says why an IPv4 address cannot be met on the internet; empty if it can.
+func NotPublic(address netip.Addr) string {
 	for _, p := range notPublic {
 		if p.Contains(address) {
-			v.Problem("is a private address (%s), which cannot be met on the internet; give %s", p, want)
-			return netip.Addr{}, false
+			return fmt.Sprintf("is a private address (%s), which cannot be met on the internet", p)
 		}
 	}
 	for _, r := range reserved {
 		if r.prefix.Contains(address) {
-			v.Problem("is in %s; give %s", r.why, want)
-			return netip.Addr{}, false
+			return "is in " + r.why
 		}
 	}
-	return address, true
+	return ""
 }

@@ -118,7 +118,7 @@ func Read(v document.Value) Connection {
 	if c.PathMTU == 0 {
 		c.PathMTU = DefaultPathMTU
 	}
-	for _, g := range v.Get("gateways").List() {
+	for _, g := range v.Get("gateways").RequiredList("at least one gateway with address and public_address") {
 		if gateway, ok := readGateway(g, c.Segment); ok {
 			if c.HasGateway(gateway.Address) {
 				g.Problem("repeats the address %s of another gateway; each gateway has its own", gateway.Address)
@@ -126,9 +126,6 @@ func Read(v document.Value) Connection {
 			}
 			c.Gateways = append(c.Gateways, gateway)
 		}
-	}
-	if len(v.Get("gateways").List()) == 0 {
-		v.Get("gateways").Problem("is missing; give at least one gateway with address and public_address")
 	}
 	for _, e := range v.Get("endpoints").List() {
 		if endpoint, ok := readEndpoint(e); ok {

@@ -163,11 +163,7 @@ func readDomains(v document.Value, networks []netip.Prefix) []Domain {
 		if d.Domain != "" && (!domainPattern.MatchString(d.Domain) || len(d.Domain) > 253) {
 			element.Get("domain").Problem("is no DNS domain; give one such as corp.example")
 		}
-		servers := element.Get("servers")
-		if len(servers.List()) == 0 {
-			servers.Problem("is missing; give the addresses of the domain's DNS servers")
-		}
-		for _, s := range servers.List() {
+		for _, s := range element.Get("servers").RequiredList("the addresses of the domain's DNS servers") {
 			address, ok := ReadAddress(s, "the address of a DNS server in a private network")
 			if ok && !Contains(networks, address) {
 				s.Problem("is in none of the private networks; give a server in one of them")

@@ -1,6 +1,7 @@
 package connection_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -103,6 +104,20 @@ apps: 0
 			Equal(`request.yml:16: private_networks[9]: "10.9.9.9" has no prefix length; for this one host write 10.9.9.9/32`),
 			Equal(`request.yml:17: apps: "0" must be a whole number from 1 to 10000`),
 		))
+	})
+
+	It("refuses more networks than a tunnel takes", func() {
+		with := func(n int) string {
+			text := good
+			for i := range n - 2 {
+				text = strings.Replace(text, "apps:", fmt.Sprintf("- 10.%d.%d.0/24\napps:", 160+i/250, i%250), 1)
+			}
+			return text
+		}
+		_, err := connection.ParseRequest("request.yml", []byte(with(connection.MaxNetworks)))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(problems(with(connection.MaxNetworks + 1))).To(ConsistOf(
+			HaveSuffix("has 256 CIDRs, and a tunnel takes 255 at most; join neighbours into larger ones")))
 	})
 
 	It("names every field that is missing", func() {

@@ -16,6 +16,7 @@ import (
 
 // CheckRequest records in the request's document what is wrong with it on this platform.
 func CheckRequest(v document.Value, p platform.Platform) {
+	ours := slices.Concat(p.PublicAddresses, p.EgressAddresses)
 	for _, element := range v.Get("private_networks").List() {
 		network, err := netip.ParsePrefix(element.Text())
 		if err != nil || !network.Addr().Is4() {
@@ -28,10 +29,15 @@ func CheckRequest(v document.Value, p platform.Platform) {
 		if _, pool, found := connection.Overlap(one, p.Prefixes()); found {
 			element.Problem("overlaps %s, from which the platform takes segments; give another network", pool)
 		}
+		if i := slices.IndexFunc(ours, network.Contains); i >= 0 {
+			element.Problem("holds %s, a public address of the platform; give another network", ours[i])
+		}
 	}
-	address := v.Get("endpoint").Get("address")
-	if a, err := netip.ParseAddr(address.Text()); err == nil && slices.Contains(p.PublicAddresses, a) {
-		address.Problem("is one of the platform's own gateway addresses; give the address of the customer's endpoint")
+	for _, field := range []string{"address", "id"} {
+		value := v.Get("endpoint").Get(field)
+		if a, err := netip.ParseAddr(value.Text()); err == nil && slices.Contains(ours, a) {
+			value.Problem("is one of the platform's own public addresses; give that of the customer's endpoint")
+		}
 	}
 	checkDNS(v)
 }

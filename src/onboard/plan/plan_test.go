@@ -210,16 +210,19 @@ names: {}
 var _ = Describe("A request on this platform", func() {
 	It("must not name networks that the platform uses or takes segments from", func() {
 		doc, err := document.Parse("request.yml", []byte(`org: a
-endpoint: {address: 203.0.113.11, device: other}
+endpoint: {address: 203.0.113.11, id: 203.0.113.12, device: other}
 private_networks:
 - 10.0.4.0/24
 - 10.20.0.128/25
 - 172.16.0.0/24
+- 203.0.113.0/24
 `))
 		Expect(err).NotTo(HaveOccurred())
 		plan.CheckRequest(doc.Root(), parsePlatform(platformFile))
 		Expect(doc.Err()).To(MatchError(And(
-			ContainSubstring(`request.yml:2: endpoint.address: "203.0.113.11" is one of the platform's own gateway addresses`),
+			ContainSubstring(`request.yml:2: endpoint.address: "203.0.113.11" is one of the platform's own public addresses`),
+			ContainSubstring(`request.yml:2: endpoint.id: "203.0.113.12" is one of the platform's own public addresses`),
+			ContainSubstring(`request.yml:7: private_networks[3]: "203.0.113.0/24" holds 203.0.113.`),
 			ContainSubstring(`request.yml:4: private_networks[0]: "10.0.4.0/24" overlaps 10.0.0.0/16, which the platform itself uses`),
 			ContainSubstring(`request.yml:5: private_networks[1]: "10.20.0.128/25" overlaps 10.20.0.0/24, from which the platform takes segments`),
 			Not(ContainSubstring("172.16")),

@@ -2,6 +2,7 @@ package platform_test
 
 import (
 	"net/netip"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -74,6 +75,28 @@ surprise: true
 			ContainSubstring(`platform.yml:9: surprise: is not a known field`),
 		)))
 	})
+
+	// Each of these was planned, and refused later by the ledger, by the proof or by the jobs.
+	DescribeTable("refuses addresses that a deploy could not use",
+		func(old, replacement string, problems ...string) {
+			text := strings.Replace(minimal, old, replacement, 1)
+			Expect(text).NotTo(Equal(minimal))
+			_, err := platform.Parse("platform.yml", []byte(text))
+			Expect(err).To(MatchError(strings.Join(problems, "\n")))
+		},
+		Entry("a private one for a gateway", "203.0.113.10", "10.0.0.4/30",
+			`platform.yml:6: public_addresses[0]: "10.0.0.4/30" has 10.0.0.4, which is a private address (10.0.0.0/8), which cannot be met on the internet; give the public addresses that gateways may have`),
+		Entry("a pool in multicast space", "10.20.0.0/20", "224.0.0.0/20",
+			`platform.yml:5: segments[0].cidr: "224.0.0.0/20" overlaps 224.0.0.0/4, multicast space (RFC 5771); use other address space`),
+		Entry("a pool with a gateway's public address", "10.20.0.0/20", "203.0.113.0/24",
+			`platform.yml:5: segments[0].cidr: "203.0.113.0/24" holds 203.0.113.10, which is a public address of the platform; choose another pool`),
+		Entry("no AZ", "iaas: vsphere", "iaas: vsphere\nazs: []",
+			`platform.yml:3: azs: is empty; give the AZs of a connection, or leave the field out for all that have a pool`),
+		Entry("an AZ twice, and nothing else for that", "iaas: vsphere", "iaas: vsphere\nazs: [z1, z1]",
+			`platform.yml:3: azs[1]: "z1" is listed twice; list it once`),
+		Entry("a wrong size, and no pool for that", "iaas: vsphere", "iaas: vsphere\nprefix_length: 29",
+			`platform.yml:3: prefix_length: "29" must be a whole number from 16 to 28`),
+	)
 
 	It("takes an API of https only and no literal secret for the errand org-isolation, and does not repeat the secret", func() {
 		_, err := platform.Parse("platform.yml", []byte(minimal+"org_isolation: {api_url: http://api.example.com, client_secret: hunter2}\n"))

@@ -34,9 +34,9 @@ func read(v document.Value) Platform {
 	}
 	p := Platform{
 		PrefixLength:    number(v.Get("prefix_length"), DefaultPrefixLength, 16, 28),
-		PublicAddresses: readAddresses(v.Get("public_addresses"), "the public addresses that gateways may have", true),
+		PublicAddresses: readPublicAddresses(v.Get("public_addresses"), "the public addresses that gateways may have", true),
 		Networks:        readNetworks(v.Get("networks")),
-		EgressAddresses: readAddresses(v.Get("egress_addresses"), "the addresses that the internet sees when an app connects to it", false),
+		EgressAddresses: readPublicAddresses(v.Get("egress_addresses"), "the addresses that the internet sees when an app connects to it", false),
 		Cells:           readCells(v.Get("cells")),
 		GatewayVMType:   text(v.Get("gateway_vm_type"), DefaultGatewayVMType),
 		CellGroup:       text(v.Get("cell_group"), DefaultCellGroup),
@@ -84,16 +84,13 @@ func (p *Platform) readOrgIsolation(v document.Value) {
 var wholeVariable = regexp.MustCompile(`^\(\([^()]+\)\)$`)
 
 func (p *Platform) readPools(v document.Value) {
-	if len(v.List()) == 0 {
-		v.Problem("is missing; give a pool of segments for each AZ: az and cidr")
-	}
-	for _, element := range v.List() {
+	for _, element := range v.RequiredList("a pool of segments for each AZ: az and cidr") {
 		if !element.Fields("az", "cidr", "dns", "route_table", "cloud_properties") {
 			continue
 		}
 		pool := Pool{
 			AZ:         element.Get("az").Required("the AZ that this pool is for"),
-			DNS:        readAddresses(element.Get("dns"), "DNS servers", false),
+			DNS:        readAddresses(element.Get("dns"), "DNS servers"),
 			RouteTable: element.Get("route_table").Text(),
 			Source:     element.Get("cidr"),
 
@@ -112,34 +109,40 @@ func (p *Platform) readPools(v document.Value) {
 		if cidr.Bits() > p.PrefixLength {
 			where.Problem("is smaller than one segment (/%d, by prefix_length); give a larger pool", p.PrefixLength)
 		}
-		if cidr.Overlaps(connection.Overlay) {
-			where.Problem("overlaps %s, the overlay network of the platform's containers; choose another pool", connection.Overlay)
-		}
+		connection.OutsideReserved(where, cidr)
 		if _, other, found := connection.Overlap([]netip.Prefix{cidr}, p.Prefixes()); found {
 			where.Problem("overlaps the pool %s; pools must be disjoint", other)
 		}
 		if _, other, found := connection.Overlap([]netip.Prefix{cidr}, p.Networks); found {
 			where.Problem("overlaps %s of networks, which the platform uses already; choose another pool", other)
 		}
+		for _, address := range slices.Concat(p.PublicAddresses, p.EgressAddresses) {
+			if cidr.Contains(address) {
+				where.Problem("holds %s, which is a public address of the platform; choose another pool", address)
+				break
+			}
+		}
 		p.Pools = append(p.Pools, pool)
 	}
 }
 
 func (p *Platform) readAZs(v document.Value) {
-	for _, element := range v.List() {
+	if !v.Present() {
+		for _, pool := range p.Pools {
+			p.AZs = append(p.AZs, pool.AZ)
+		}
+		return
+	}
+	for _, element := range v.RequiredList("the AZs of a connection, or leave the field out for all that have a pool") {
 		az := element.Required("the name of an AZ")
 		if _, ok := p.Pool(az); !ok && az != "" {
 			element.Problem("has no pool in segments; add one, or leave the AZ out")
 		}
 		if slices.Contains(p.AZs, az) {
 			element.Problem("is listed twice; list it once")
+			continue
 		}
 		p.AZs = append(p.AZs, az)
-	}
-	if !v.Present() {
-		for _, pool := range p.Pools {
-			p.AZs = append(p.AZs, pool.AZ)
-		}
 	}
 }
 
@@ -203,11 +206,8 @@ func readCells(v document.Value) Cells {
 }
 
 func readNetworks(v document.Value) []netip.Prefix {
-	if len(v.List()) == 0 {
-		v.Problem("is missing; give the CIDRs that the platform itself uses")
-	}
 	var out []netip.Prefix
-	for _, element := range v.List() {
+	for _, element := range v.RequiredList("the CIDRs that the platform itself uses") {
 		if prefix, ok := connection.ReadPrefix(element); ok {
 			out = append(out, prefix)
 		}
@@ -220,12 +220,22 @@ const maxRange = 4096
 
 // readAddresses reads a list of addresses, of which each element may be a single one, a range as in
 // 203.0.113.4-203.0.113.9 or a CIDR, of which all addresses count.
-func readAddresses(v document.Value, want string, required bool) []netip.Addr {
-	if required && len(v.List()) == 0 {
-		v.Problem("is missing; give %s", want)
+func readAddresses(v document.Value, want string) []netip.Addr {
+	return readSome(v.List(), want, func(netip.Addr) string { return "" })
+}
+
+// readPublicAddresses is readAddresses for addresses that the internet can meet.
+func readPublicAddresses(v document.Value, want string, required bool) []netip.Addr {
+	if required {
+		return readSome(v.RequiredList(want), want, connection.NotPublic)
 	}
+	return readSome(v.List(), want, connection.NotPublic)
+}
+
+// readSome reads a list's elements; wrong says what is wrong with an address.
+func readSome(elements []document.Value, want string, wrong func(netip.Addr) string) []netip.Addr {
 	var out []netip.Addr
-	for _, element := range v.List() {
+	for _, element := range elements {
 		spread, ok := parseRange(element.Required("an address, a range or a CIDR"))
 		switch {
 		case !ok || !spread.From().Is4():
@@ -236,6 +246,10 @@ func readAddresses(v document.Value, want string, required bool) []netip.Addr {
 			continue
 		}
 		for address := spread.From(); address.Compare(spread.To()) <= 0; address = address.Next() {
+			if why := wrong(address); why != "" {
+				element.Problem("has %s, which %s; give %s", address, why, want)
+				break
+			}
 			if slices.Contains(out, address) {
 				element.Problem("repeats the address %s; give each once", address)
 				break
@@ -266,7 +280,11 @@ func number(v document.Value, fallback, least, most int) int {
 	if !v.Present() {
 		return fallback
 	}
-	return v.Int(least, most)
+	// A wrong number is not to make others look wrong.
+	if n := v.Int(least, most); n >= least {
+		return n
+	}
+	return fallback
 }
 
 func text(v document.Value, fallback string) string {
