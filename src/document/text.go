@@ -30,14 +30,14 @@ func CheckText(file string, data []byte) error {
 	return nil
 }
 
-// Malformed is what YAML's reader refused, as Problems with the line if it says one.
+// Malformed is an error of reading YAML as Problems, with the line if it begins with one.
 func Malformed(file string, err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	problem := Problem{File: file, Want: "is not YAML: " + text}
+	problem := Problem{File: file, Want: "cannot be read as YAML: " + text}
 	if rest, ok := strings.CutPrefix(text, "line "); ok {
 		number, tail, _ := strings.Cut(rest, ": ")
 		if line, err := strconv.Atoi(number); err == nil {
-			problem.Line, problem.Want = line, "is not YAML: "+tail
+			problem.Line, problem.Want = line, "cannot be read as YAML: "+tail
 		}
 	}
 	return Problems{problem}

@@ -36,17 +36,48 @@ type Job struct {
 }
 
 // Parse reads a manifest. One that has a literal secret in it is refused, because what is cloned from it
-// ends in files that are kept in git. The error is document.Problems.
+// ends in files that are kept in git; so is one in which a name is given twice, as a director does. The error is
+// document.Problems.
 func Parse(file string, data []byte) (Manifest, error) {
+	if err := document.CheckText(file, data); err != nil {
+		return Manifest{}, err
+	}
 	root, err := tree.Parse(data)
 	if err != nil {
-		return Manifest{}, document.Problems{{File: file, Want: "cannot be read: " + strings.TrimPrefix(err.Error(), "yaml: ")}}
+		return Manifest{}, document.Malformed(file, err)
 	}
 	m := Manifest{File: file, Root: root}
 	if len(tree.Elements(tree.Get(root, "instance_groups"))) == 0 {
 		return Manifest{}, document.Problems{{File: file, Field: "instance_groups", Want: "is missing; give the whole manifest that the platform is deployed with"}}
 	}
-	return m, m.secrets().Err()
+	problems := m.names()
+	if m.Name() == "" {
+		problems = append(problems, m.Problem(nil, "name", "is missing; give the whole manifest that the platform is deployed with"))
+	}
+	return m, append(problems, m.secrets()...).Err()
+}
+
+// names are the problems of groups, and of jobs within a group, that have no name or another's.
+func (m Manifest) names() document.Problems {
+	var out document.Problems
+	check := func(list *yaml.Node, field string) {
+		seen := map[string]bool{}
+		for _, n := range tree.Elements(list) {
+			switch name := tree.Text(n, "name"); {
+			case name == "":
+				out = append(out, m.Problem(n, field, "has an element without a name; give it one"))
+			case seen[name]:
+				out = append(out, m.Problem(n, field, "has %s twice; give each a name of its own", name))
+			default:
+				seen[name] = true
+			}
+		}
+	}
+	check(tree.Get(m.Root, "instance_groups"), "instance_groups")
+	for _, g := range m.Groups() {
+		check(tree.Get(g.Node, "jobs"), g.Name+".jobs")
+	}
+	return out
 }
 
 // Name is the deployment's name.

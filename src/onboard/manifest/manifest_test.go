@@ -3,6 +3,7 @@ package manifest_test
 import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"strings"
 
 	"privnet/onboard/manifest"
 )
@@ -76,6 +77,7 @@ var _ = Describe("The links of the platform's own cells", func() {
 - name: c
   jobs:
   - name: silk-daemon
+name: cf
 `).Links()
 		Expect(err).To(MatchError(`cf.yml:6: c.silk-daemon.consumes.iptables: is provided by 2 groups; say from which it comes`))
 	})
@@ -112,6 +114,22 @@ var _ = Describe("A manifest", func() {
 		_, err := manifest.Parse("cf.yml", []byte("- a\n- b\n"))
 		Expect(err).To(MatchError(ContainSubstring("cf.yml: instance_groups: is missing")))
 		_, err = manifest.Parse("cf.yml", []byte("a: [\n"))
-		Expect(err).To(MatchError(ContainSubstring("cf.yml: cannot be read: ")))
+		Expect(err).To(MatchError(HavePrefix("cf.yml:1: cannot be read as YAML: ")))
 	})
+
+	// A director, or another reader of YAML, would take the other one.
+	DescribeTable("that may be read in two ways is refused",
+		func(text string, problems ...string) {
+			_, err := manifest.Parse("cf.yml", []byte(text))
+			Expect(err).To(MatchError(strings.Join(problems, "\n")))
+		},
+		Entry("two documents", "name: cf\ninstance_groups: [{name: a}]\n---\nname: two\n", "cf.yml:3: cannot be read as YAML: another document begins; give one"),
+		Entry("a key twice", "name: cf\ninstance_groups: [{name: a}]\ninstance_groups: []\n", `cf.yml:3: cannot be read as YAML: the key "instance_groups" is there twice`),
+		Entry("groups and jobs of the same name or none", "instance_groups:\n- {name: a, jobs: [{name: x},\n  {name: x}]}\n- name: a\n- jobs: []\n",
+			"cf.yml: name: is missing; give the whole manifest that the platform is deployed with",
+			"cf.yml:3: a.jobs: has x twice; give each a name of its own",
+			"cf.yml:4: instance_groups: has a twice; give each a name of its own",
+			"cf.yml:5: instance_groups: has an element without a name; give it one"),
+		Entry("another encoding", "name: cf\n# caf\xe9\n", "cf.yml:2: is not UTF-8: it has the byte 0xe9; save it as UTF-8"),
+	)
 })

@@ -58,7 +58,11 @@ func Ops(in Input, m manifest.Manifest) ([]byte, error) {
 		return tree.Write(heading, []operation{}), nil
 	}
 	base, problems := cellGroup(in, m)
-	for _, name := range []string{names.CellGroup, names.GatewayGroup} {
+	groups := []string{names.CellGroup, names.GatewayGroup}
+	if in.Platform.OrgIsolation != nil {
+		groups = append(groups, IsolationGroup(in.Plan))
+	}
+	for _, name := range groups {
 		if g, there := m.Group(name); there && g.Org() != names.Link {
 			problems = append(problems, m.Problem(g.Node, "instance_groups", "has a group %s already that is not this org's; rename it", name))
 		}
@@ -97,6 +101,9 @@ func cellGroup(in Input, m manifest.Manifest) (manifest.Group, document.Problems
 	}
 	if tree.Text(base.Node, "stemcell") == "" {
 		return base, document.Problems{m.Problem(base.Node, base.Name+".stemcell", "is missing; give the stemcell's alias")}
+	}
+	if jobs := tree.Get(base.Node, "jobs"); jobs == nil || jobs.Kind != yaml.SequenceNode {
+		return base, document.Problems{m.Problem(base.Node, base.Name+".jobs", "must be the list of the group's jobs")}
 	}
 	return base, nil
 }

@@ -296,12 +296,15 @@ var _ = Describe("An org's ops-file", func() {
 	DescribeTable("is refused for a manifest that it cannot be made from",
 		func(old, replacement, problem string) {
 			Expect(cfManifest).To(ContainSubstring(old))
-			_, err := render.Ops(input("Agency A", platformFile+"gateway_address: nat\n"), parse(strings.Replace(cfManifest, old, replacement, 1)))
+			platform := platformFile + "gateway_address: nat\norg_isolation: {api_url: https://api.example.com}\n"
+			_, err := render.Ops(input("Agency A", platform), parse(strings.Replace(cfManifest, old, replacement, 1)))
 			Expect(err).To(MatchError(ContainSubstring(problem)))
 		},
 		Entry("no group of cells", "- name: diego-cell", "- name: cells", "cf.yml: instance_groups: has no group diego-cell to clone"),
 		Entry("a group of that name that is not ours", "variables:", "- name: vpn-gateway-agency-a\n  jobs: []\nvariables:",
 			"has a group vpn-gateway-agency-a already that is not this org's"),
+		Entry("an errand of that name that is not ours", "variables:", "- name: org-isolation-agency-a\n  jobs: []\nvariables:",
+			"has a group org-isolation-agency-a already that is not this org's"),
 		Entry("no stemcell", "  stemcell: default\n", "", "cf.yml:3: diego-cell.stemcell: is missing"),
 		Entry("a certificate that the manifest does not define", "- name: rep\n  type", "- name: other\n  type",
 			"diego-cell.rep.properties.tls.cert: is no variable that the manifest defines with a ca"),

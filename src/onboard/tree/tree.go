@@ -5,7 +5,9 @@ package tree
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 
 	"gopkg.in/yaml.v3"
 )
@@ -17,15 +19,18 @@ const (
 	MaxDepth = 1000
 )
 
-// Parse reads a document and puts in place of each alias and merge key what it stands for. The lines
-// are those of the anchored text.
+// Parse reads the only document and puts in place of each alias and merge key what it stands for. The lines
+// are those of the anchored text. A key that is there twice is refused: another reader may take the other value.
 func Parse(data []byte) (*yaml.Node, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, another yaml.Node
+	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, errors.New("the document is empty")
+	} else if err != nil {
 		return nil, err
 	}
-	if len(doc.Content) == 0 {
-		return nil, fmt.Errorf("the document is empty")
+	if err := decoder.Decode(&another); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("line %d: another document begins; give one", another.Line)
 	}
 	left := MaxNodes
 	return expand(doc.Content[0], &left, 0)
@@ -40,6 +45,11 @@ func expand(n *yaml.Node, left *int, depth int) (*yaml.Node, error) {
 	}
 	if n.Kind == yaml.AliasNode {
 		return expand(n.Alias, left, depth+1)
+	}
+	if n.Kind == yaml.MappingNode {
+		if key := twice(n.Content); key != nil {
+			return nil, fmt.Errorf("line %d: the key %q is there twice", key.Line, key.Value)
+		}
 	}
 	out := &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Line: n.Line, Column: n.Column}
 	var merged []*yaml.Node
@@ -69,6 +79,19 @@ func expand(n *yaml.Node, left *int, depth int) (*yaml.Node, error) {
 		}
 	}
 	return out, nil
+}
+
+// twice is the first key of a mapping's content that was there before; nil if there is none. Merge keys may be.
+func twice(content []*yaml.Node) *yaml.Node {
+	seen := make(map[string]bool, len(content)/2)
+	for i := 0; i+1 < len(content); i += 2 {
+		key := content[i]
+		if key.Kind == yaml.ScalarNode && key.Tag != "!!merge" && seen[key.Value] {
+			return key
+		}
+		seen[key.Value] = true
+	}
+	return nil
 }
 
 // merge adds the keys that a mapping does not have, as a merge key does; the first of several wins.

@@ -35,6 +35,14 @@ merged:
 		Expect(err).To(MatchError(ContainSubstring("when its aliases are expanded")))
 	})
 
+	It("takes two merge keys, of which the first wins, and no key twice", func() {
+		n, err := tree.Parse([]byte("m:\n  <<: {a: 1}\n  <<: {a: 2, b: 3}\n"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(tree.Write("", n))).To(Equal("m:\n  a: 1\n  b: 3\n"))
+		_, err = tree.Parse([]byte("m: {a: 1,\n  a: 2}\n"))
+		Expect(err).To(MatchError(`line 2: the key "a" is there twice`))
+	})
+
 	It("refuses an alias within its own anchor", func() {
 		_, err := tree.Parse([]byte("a: &a\n  b: *a\n"))
 		Expect(err).To(MatchError(ContainSubstring("an alias is within its own anchor")))
