@@ -114,27 +114,29 @@ func (v Value) report(shown, format string, args ...any) {
 	})
 }
 
+// shown is what problems repeat of the value: all of a scalar, and nothing of what has elements.
 func (v Value) shown() string {
-	if !v.Present() {
+	if !v.Present() || v.node.Kind != yaml.ScalarNode {
 		return ""
 	}
-	switch v.node.Kind {
-	case yaml.ScalarNode:
-		return v.node.Value
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	default:
-		return "an alias"
+	return v.node.Value
+}
+
+// mustBe records that the value is of another kind.
+func (v Value) mustBe(format string, args ...any) {
+	kinds := map[yaml.Kind]string{yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.AliasNode: "an alias, which is not followed"}
+	what := ""
+	if v.Present() && kinds[v.node.Kind] != "" {
+		what = "is " + kinds[v.node.Kind] + "; it "
 	}
+	v.Problem(what+"must be "+format, args...)
 }
 
 // Fields checks that the value is a mapping that has no other fields than the known ones, and none
 // twice. Of an unknown one it says which was probably meant. It returns false if the value is no mapping.
 func (v Value) Fields(known ...string) bool {
 	if !v.Present() || v.node.Kind != yaml.MappingNode {
-		v.Problem("must be a mapping with the fields %s", strings.Join(known, ", "))
+		v.mustBe("a mapping with the fields %s", strings.Join(known, ", "))
 		return false
 	}
 	seen := map[string]bool{}
@@ -175,7 +177,7 @@ func (v Value) List() []Value {
 		return nil
 	}
 	if v.node.Kind != yaml.SequenceNode {
-		v.Problem("must be a list")
+		v.mustBe("a list")
 		return nil
 	}
 	out := make([]Value, len(v.node.Content))
@@ -192,7 +194,7 @@ func (v Value) RequiredList(want string) []Value {
 	case !v.Present():
 		v.Problem("is missing; give %s", want)
 	case v.node.Kind == yaml.SequenceNode && len(list) == 0:
-		v.report("", "is empty; give %s", want)
+		v.Problem("is empty; give %s", want)
 	}
 	return list
 }
@@ -203,7 +205,7 @@ func (v Value) Text() string {
 		return ""
 	}
 	if v.node.Kind != yaml.ScalarNode {
-		v.Problem("must be a single value")
+		v.mustBe("a single value")
 		return ""
 	}
 	return v.node.Value
@@ -241,7 +243,7 @@ func (v Value) Mapping() map[string]any {
 	}
 	var out map[string]any
 	if err := v.node.Decode(&out); err != nil {
-		v.Problem("must be a mapping of which each key is a text that is there once")
+		v.Problem("must be a mapping of which each key is a text and is there once")
 	}
 	return out
 }

@@ -46,7 +46,7 @@ var _ = Describe("A policy", func() {
 		Entry("that would cut off its own VM", `"10.150.0.0/16"`, `"10.20.0.0/16"`, "holds this VM's own address 10.20.0.4"),
 		Entry("of a gateway that is another one", `["10.20.0.4"]`, `["10.20.0.5"]`, "has none of this VM's addresses"),
 		Entry("of a cell outside the segment", `"role": "gateway", "backend": "auto", "addresses": ["10.20.0.4"]`, `"role": "cell", "addresses": ["10.9.0.4"]`, "a dedicated cell is in the segment"),
-		Entry("of a gateway without endpoints", `[{"address": "198.51.100.10", "device": "paloalto"}]`, `[]`, "endpoints: \"a list\" is missing"),
+		Entry("of a gateway without endpoints", `[{"address": "198.51.100.10", "device": "paloalto"}]`, `[]`, "endpoints: is missing"),
 		Entry("of a shared cell without a pool", `"gateway"`, `"shared-cell"`, "segments_pool: is missing"),
 	)
 

@@ -66,7 +66,7 @@ var _ = Describe("A gateway's configuration", func() {
 			Expect(err).To(MatchError(ContainSubstring(want)))
 		},
 		Entry("an instance that is no gateway", func() string { return with(`"10.20.0.5", "192`, `"10.20.0.9", "192`) },
-			"addresses: \"a list\" 10.20.0.9, 192.168.3.9: none is the address of a gateway (10.20.0.4, 10.20.0.5)"),
+			"addresses: 10.20.0.9, 192.168.3.9: none is the address of a gateway (10.20.0.4, 10.20.0.5)"),
 		Entry("an instance that is two", func() string { return with(`"192.168.3.9"`, `"10.20.0.4"`) }, "more than one is the address of a gateway"),
 		Entry("IKEv1 with modern", func() string { return with(`"log_level"`, `"ike": "1", "policy": "modern", "log_level"`) },
 			`policy: "modern" needs ike: 2, because IKEv1 has no such algorithms; use policy: compatible with ike: 1`),

@@ -120,7 +120,7 @@ var _ = Describe("Allocating a plan", func() {
 		_, err := plan.NewAllocator(p, plans).Allocate(request("e", 1), nil)
 		Expect(err).To(MatchError(ContainSubstring(`platform.yml:4: segments[0].cidr: "10.20.0.0/24" has no /26 left for another segment (left: z1 has 0 of 4)`)))
 		_, err = plan.NewAllocator(p, plans[:3]).Allocate(request("d", 1), nil)
-		Expect(err).To(MatchError(ContainSubstring("platform.yml:5: public_addresses: \"a list\" has no address left for another gateway (left: 0 of 3)")))
+		Expect(err).To(MatchError(ContainSubstring("platform.yml:5: public_addresses: has no address left for another gateway (left: 0 of 3)")))
 	})
 
 	It("refuses more cells than the segment has addresses for", func() {
@@ -187,7 +187,7 @@ names: {}
 		Expect(err).To(MatchError(And(
 			ContainSubstring(`plan.yml:2: name: "agency-b" must be agency-a, which is made of org`),
 			ContainSubstring(`plan.yml:5: segment[0].gateway: "10.20.0.2" must be 10.20.0.1`),
-			ContainSubstring(`plan.yml:5: segment[0].reserved: "a list" must be`),
+			ContainSubstring(`plan.yml:5: segment[0].reserved: must be`),
 			ContainSubstring(`plan.yml:7: gateways[0].address: "10.20.0.9" is none of the static addresses`),
 			ContainSubstring(`plan.yml:8: cells.instances: "0" must be a whole number`),
 			ContainSubstring(`plan.yml:9: names.network: must be private-network-agency-b`),
@@ -201,7 +201,7 @@ names: {}
 		b, err := plan.Parse("orgs/b/plan.yml", allocate(p, "b")[0].YAML())
 		Expect(err).NotTo(HaveOccurred())
 		Expect(plan.Conflicts([]plan.Plan{a, b}).Err()).To(MatchError(And(
-			ContainSubstring("orgs/b/plan.yml:6: segment: \"a list\" 10.20.0.0/26 overlaps 10.20.0.0/26, which a holds (orgs/a/plan.yml:6)"),
+			ContainSubstring("orgs/b/plan.yml:6: segment: 10.20.0.0/26 overlaps 10.20.0.0/26, which a holds (orgs/a/plan.yml:6)"),
 			ContainSubstring("203.0.113.10 is a gateway of a too"),
 		)))
 	})
@@ -245,7 +245,7 @@ private_networks:
 		Entry("none that holds one of the platform's", `dns: [{domain: internal}]`, `dns[0].domain: "internal" is or holds cf.internal`),
 		Entry("none twice", `dns: [{domain: corp.example}, {domain: Corp.example.}]`, `dns[1].domain: "Corp.example." is listed twice`),
 		Entry("not without letting the questions pass", `{dns: [{domain: a.example}], allow: [{protocol: udp, ports: "50-60"}, {protocol: tcp, ports: 443}]}`,
-			`allow: "a list" leaves out tcp port 53, and the servers of dns are asked there`),
+			`allow: leaves out tcp port 53, and the servers of dns are asked there`),
 		Entry("flows that hold port 53 do", `{dns: [{domain: a.example}], allow: [{protocol: udp, ports: "50-60"}, {protocol: tcp}]}`, ""),
 	)
 
