@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -98,6 +99,16 @@ var _ = Describe("privnet", func() {
 		Expect(files("rendered")).To(Equal(rendered))
 	})
 
+	It("takes a request out of a pipe, and names every file that it cannot read", func() {
+		pipe := path("pipe")
+		Expect(syscall.Mkfifo(pipe, 0o600)).To(Succeed())
+		go os.WriteFile(pipe, []byte(requestFile), 0) // read once, or the second reader waits for ever
+		Expect(run("plan", "--request", pipe, "--platform", path("platform.yml"), "--orgs", path("orgs"))).To(Equal(0), stderr.String())
+		Expect(files("orgs")).To(HaveKeyWithValue("agency-a/request.yml", requestFile))
+		Expect(run("plan", "--request", path("one.yml"), "--request", path("two.yml"), "--platform", path("three.yml"))).To(Equal(1))
+		Expect(stderr.String()).To(And(ContainSubstring("one.yml: no such file"), ContainSubstring("two.yml: no such file"), ContainSubstring("three.yml: no such file")))
+	})
+
 	It("shows what a changed request changes, and writes nothing with --dry-run", func() {
 		Expect(plan()).To(Equal(0))
 		before := files("orgs")
@@ -185,7 +196,7 @@ apps: 0
 			requests = append(requests, "--request", write(name+".yml", strings.Replace(requestFile, "Agency A", name, 1)))
 		}
 		Expect(plan(requests...)).To(Equal(1))
-		Expect(stderr.String()).To(Equal(path("platform.yml") + `:4: public_addresses: "a list" has no address left for another gateway (left: 0 of 3); add some` + "\n"))
+		Expect(stderr.String()).To(Equal(path("platform.yml") + `:4: public_addresses: has no address left for another gateway (left: 0 of 3); add some` + "\n"))
 		write("platform.yml", strings.Replace(platformFile, "10.20.0.0/24", "10.20.0.0/25", 1))
 		Expect(plan(requests...)).To(Equal(1))
 		Expect(stderr.String()).To(ContainSubstring(`platform.yml:3: segments[0].cidr: "10.20.0.0/25" has no /26 left for another segment (left: z1 has 0 of 2); give a larger pool for z1`))
@@ -201,7 +212,7 @@ apps: 0
 		}
 		edit("agency-b", "10.20.0.64/26", "10.20.0.0/26", "10.20.0.65", "10.20.0.1", "10.20.0.67", "10.20.0.3", "10.20.0.126", "10.20.0.62",
 			"10.20.0.68", "10.20.0.4", "10.20.0.71", "10.20.0.7")
-		const conflict = `agency-b/plan.yml:6: segment: "a list" 10.20.0.0/26 overlaps 10.20.0.0/26, which agency-a holds`
+		const conflict = `agency-b/plan.yml:6: segment: 10.20.0.0/26 overlaps 10.20.0.0/26, which agency-a holds`
 		Expect(plan()).To(Equal(1))
 		Expect(stderr.String()).To(ContainSubstring(conflict))
 		Expect(render("--org", "agency-a")).To(Equal(1))
@@ -211,7 +222,7 @@ apps: 0
 
 		edit("agency-b", "10.20.0.", "10.0.3.")
 		Expect(render("--all")).To(Equal(1))
-		Expect(stderr.String()).To(ContainSubstring(`agency-b/plan.yml:6: segment: "a list" 10.0.3.0/26 overlaps 10.0.0.0/16, which the platform itself uses; undo the edit`))
+		Expect(stderr.String()).To(ContainSubstring(`agency-b/plan.yml:6: segment: 10.0.3.0/26 overlaps 10.0.0.0/16, which the platform itself uses; undo the edit`))
 		edit("agency-b", "10.0.3.", "10.99.0.")
 		Expect(plan()).To(Equal(1))
 		Expect(stderr.String()).To(ContainSubstring(`10.99.0.0/26 is in no pool of the platform file's segments`))

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ func sortedKeys[V any](in map[string]V) []string {
 // writeFile writes a file that is not secret whole, and makes its directory.
 func writeFile(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
+		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return atomicfile.Write(path, data, 0o644)
 }

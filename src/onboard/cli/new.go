@@ -113,7 +113,7 @@ func runNew(in io.Reader, out io.Writer, path string) error {
 		return fmt.Errorf("%w\n%s is not written; answer once more", err, path)
 	}
 	if err := writeFile(path, data); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
+		return err
 	}
 	fmt.Fprintf(out, "%s written; next: privnet plan --request %s --platform FILE\n", path, path)
 	return nil

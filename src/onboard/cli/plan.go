@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -67,9 +68,32 @@ type planned struct {
 	impact  impact.Impact
 }
 
+// source is a file that was read. A pipe can be read once only.
+type source struct {
+	name string
+	data []byte
+}
+
+// readSources reads files of the same kind. The error names all that cannot be read.
+func readSources(what string, files ...string) ([]source, error) {
+	out := make([]source, len(files))
+	var failed error
+	for i, file := range files {
+		data, err := readFile(file, what)
+		failed = errors.Join(failed, err)
+		out[i] = source{file, data}
+	}
+	return out, failed
+}
+
 func runPlan(out io.Writer, requestFiles []string, platformFile string, l ledger.Ledger, dryRun, asJSON bool, now time.Time) error {
+	requests, requestsErr := readSources("request", requestFiles...)
+	platforms, platformErr := readSources("platform file", platformFile)
+	if err := errors.Join(requestsErr, platformErr); err != nil {
+		return err
+	}
 	// Once before the lock, so that wrong input leaves nothing behind, not even an empty ledger.
-	made, err := prepare(requestFiles, platformFile, l, now)
+	made, err := prepare(requests, platforms[0], l, now)
 	if err != nil {
 		return err
 	}
@@ -79,7 +103,7 @@ func runPlan(out io.Writer, requestFiles []string, platformFile string, l ledger
 			return err
 		}
 		defer unlock()
-		if made, err = prepare(requestFiles, platformFile, l, now); err != nil {
+		if made, err = prepare(requests, platforms[0], l, now); err != nil {
 			return err
 		}
 	}
@@ -110,24 +134,21 @@ func showJSON(out io.Writer, made []planned) error {
 
 // prepare makes the plans and says what they would change in the ledger. The error has everything that
 // is wrong in all files.
-func prepare(requestFiles []string, platformFile string, l ledger.Ledger, now time.Time) ([]planned, error) {
-	platformData, err := readFile(platformFile, "platform file")
-	if err != nil {
-		return nil, err
-	}
-	p, platformErr := platform.Parse(platformFile, platformData)
+func prepare(files []source, platformFile source, l ledger.Ledger, now time.Time) ([]planned, error) {
+	p, platformErr := platform.Parse(platformFile.name, platformFile.data)
 	entries, ledgerErr := l.Entries(func(document.Value) {})
 	former, formerErr := l.Former()
 	ledgerErr = document.Join(ledgerErr, formerErr)
 	if platformErr == nil {
 		ledgerErr = document.Join(ledgerErr, plan.Misplaced(ledger.Plans(entries), p).Err())
 	}
-	requests, requestsErr := readRequests(requestFiles, p, entries)
+	requests, requestsErr := checkRequests(files, p, entries)
 	if err := document.Join(requestsErr, platformErr, ledgerErr); err != nil {
 		return nil, err
 	}
 	allocator := plan.NewAllocator(p, ledger.Plans(entries), ledger.Quarantined(former, now)...)
 	var out []planned
+	var err error
 	for _, a := range requests {
 		var held *plan.Plan
 		var before *render.Input

@@ -212,7 +212,7 @@ func writeAll(out io.Writer, dir string, files map[string][]byte) error {
 			continue
 		}
 		if err := writeFile(path, files[name]); err != nil {
-			return fmt.Errorf("writing %s: %w", path, err)
+			return err
 		}
 		fmt.Fprintf(out, "%s written\n", path)
 	}

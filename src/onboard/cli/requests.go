@@ -17,24 +17,20 @@ type asked struct {
 	earlier *ledger.Entry
 }
 
-// readRequests reads the files and checks them against the platform, the ledger and one another. The
+// checkRequests reads the requests and checks them against the platform, the ledger and one another. The
 // error has everything that is wrong in all of them.
-func readRequests(files []string, p platform.Platform, entries []ledger.Entry) ([]asked, error) {
+func checkRequests(files []source, p platform.Platform, entries []ledger.Entry) ([]asked, error) {
 	var out []asked
 	var problems error
 	networks := ledger.PrivateNetworks(entries)
 	readFrom := map[string]string{}
 	for _, file := range files {
-		data, err := readFile(file, "request")
-		if err != nil {
-			return nil, err
-		}
-		doc, err := document.Parse(file, data)
+		doc, err := document.Parse(file.name, file.data)
 		if err != nil {
 			problems = document.Join(problems, err)
 			continue
 		}
-		a := asked{doc: doc, data: data, request: connection.ReadRequest(doc.Root())}
+		a := asked{doc: doc, data: file.data, request: connection.ReadRequest(doc.Root())}
 		name, org := a.request.Name, doc.Root().Get("org")
 		if entry := ledger.Find(entries, name); entry != nil {
 			a.earlier = entry
@@ -51,7 +47,7 @@ func readRequests(files []string, p platform.Platform, entries []ledger.Entry) (
 		if other := readFrom[name]; name != "" && other != "" {
 			org.Problem("has the same name %s as the org of %s; rename one", name, other)
 		}
-		readFrom[name], networks[name] = file, a.request.PrivateNetworks
+		readFrom[name], networks[name] = file.name, a.request.PrivateNetworks
 		plan.CheckRequest(doc.Root(), p)
 		out = append(out, a)
 	}

@@ -94,7 +94,15 @@ func (l Ledger) Orgs() ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		// A link to a directory is an org, too: to pass over it would be to give away what the org holds.
+		info, err := os.Stat(filepath.Join(l.dir, e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("reading the ledger: %w", err)
+		}
+		if info.IsDir() {
 			out = append(out, e.Name())
 		}
 	}
@@ -145,13 +153,10 @@ func PrivateNetworks(entries []Entry) map[string][]netip.Prefix {
 
 func (l Ledger) entry(org string, check func(document.Value)) (Entry, error) {
 	requestPath, planPath := l.paths(org)
-	requestData, err := os.ReadFile(requestPath)
-	if err != nil {
-		return Entry{}, fmt.Errorf("reading the ledger: %w", err)
-	}
-	planData, err := os.ReadFile(planPath)
-	if err != nil {
-		return Entry{}, fmt.Errorf("reading the ledger: %w", err)
+	requestData, requestErr := readFile(requestPath)
+	planData, planErr := readFile(planPath)
+	if err := document.Join(requestErr, planErr); err != nil {
+		return Entry{}, err
 	}
 	doc, err := document.Parse(requestPath, requestData)
 	if err != nil {
@@ -159,14 +164,25 @@ func (l Ledger) entry(org string, check func(document.Value)) (Entry, error) {
 	}
 	out := Entry{Request: connection.ReadRequest(doc.Root()), Source: doc.Root()}
 	check(doc.Root())
-	requestErr := doc.Err()
-	var planErr error
+	requestErr = doc.Err()
 	if out.Plan, planErr = plan.Parse(planPath, planData); planErr == nil {
 		planErr = out.mismatch(org).Err()
 	}
 	var removalErr error
 	out.Removal, removalErr = readRemoval(filepath.Join(l.dir, org))
 	return out, document.Join(requestErr, planErr, removalErr)
+}
+
+// readFile reads a file that an org in the ledger has; that it lacks it is document.Problems.
+func readFile(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, document.Problems{{File: path, Want: "is missing; bring it back, or take the directory away if it is no org's"}}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger: %w", err)
+	}
+	return data, nil
 }
 
 // mismatch are the problems of a directory, a request and a plan that do not belong together.

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -126,6 +127,26 @@ public_network: public
 		Expect(os.WriteFile(left, nil, 0o600)).To(Succeed())
 		Expect(write("agency-b")).To(Succeed())
 		Expect(left).NotTo(BeAnExistingFile())
+	})
+
+	It("names every file that an org lacks", func() {
+		Expect(write("a")).To(Succeed())
+		Expect(os.Remove(filepath.Join(dir, "a", "plan.yml"))).To(Succeed())
+		Expect(os.Mkdir(filepath.Join(dir, "b"), 0o755)).To(Succeed())
+		_, err := l.Entries(unchecked)
+		const want = ": is missing; bring it back, or take the directory away if it is no org's"
+		Expect(err).To(MatchError(dir + "/a/plan.yml" + want + "\n" + dir + "/b/plan.yml" + want + "\n" + dir + "/b/request.yml" + want))
+	})
+
+	It("has an org whose directory is elsewhere, and is not read if a link leads nowhere", func() {
+		Expect(write("a")).To(Succeed())
+		elsewhere := filepath.Join(GinkgoT().TempDir(), "a")
+		Expect(os.Rename(filepath.Join(dir, "a"), elsewhere)).To(Succeed())
+		Expect(os.Symlink(elsewhere, filepath.Join(dir, "a"))).To(Succeed())
+		Expect(l.Orgs()).To(Equal([]string{"a"}))
+		Expect(os.RemoveAll(elsewhere)).To(Succeed())
+		_, err := l.Orgs()
+		Expect(err).To(MatchError(fs.ErrNotExist))
 	})
 
 	It("says everything that is wrong in all of its files", func() {

@@ -91,9 +91,9 @@ func (l Ledger) Former() ([]Entry, error) {
 // formerEntry reads what an org held, and nothing of its request: what was right then may be wrong today.
 func formerEntry(dir string) (Entry, error) {
 	path := filepath.Join(dir, planFile)
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
-		return Entry{}, fmt.Errorf("reading the ledger: %w", err)
+		return Entry{}, err
 	}
 	held, planErr := plan.Parse(path, data)
 	left, removalErr := readRemoval(dir)
