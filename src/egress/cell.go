@@ -25,10 +25,13 @@ func (p Policy) cellRules() []Chain {
 	// the destination final.
 	postrouting := Chain{Family: IPv4, Name: chainPostrouting, Hook: Postrouting, Rules: both}
 	if len(p.Withdrawn) > 0 {
-		// What is left of a flow must not go on by another route: it was meant for the tunnel.
-		ended := drop(Match{Destinations: p.Withdrawn, Flow: FlowStray})
-		forward.Rules = append([]Rule{ended}, both...)
-		output.Rules = append(output.Rules, ended)
+		// What is left of a flow must not go on by another route: it was meant for the tunnel. Nor must the kernel
+		// answer it.
+		sent := drop(Match{Destinations: p.Withdrawn, Flow: FlowStray})
+		received := drop(Match{Sources: p.Withdrawn, Flow: FlowStray})
+		input.Rules = append([]Rule{received}, input.Rules...)
+		forward.Rules = append([]Rule{received, sent}, forward.Rules...)
+		output.Rules = append(output.Rules, sent)
 	}
 	forward6 := Chain{Family: IPv6, Name: chainForward, Hook: Forward, Rules: []Rule{drop(Match{})}}
 	return []Chain{toChain, fromChain, input, forward, output, postrouting, forward6}

@@ -95,8 +95,9 @@ func (o *options) rules() enforcer.Rules {
 	}
 }
 
-// enforcer puts the parts together. In userland mode the tunnel's device must be exempt from the blocks
-// before they stand, or a tunnel that is up would stall: hence settings before blocks.
+// enforcer puts the parts together. The flows to a withdrawn network end before its route goes. In userland
+// mode the tunnel's device must be exempt from the blocks before they stand, or a tunnel that is up would stall:
+// hence settings before blocks.
 func (o *options) enforcer(loaded enforcer.Loaded) *enforcer.Enforcer {
 	settings := func(name, file string, want func(egress.Policy) []egress.Setting) *routes.Settings {
 		return routes.NewSettings(name, o.files, "/proc/sys", filepath.Join(o.state, file), want)
@@ -105,6 +106,7 @@ func (o *options) enforcer(loaded enforcer.Loaded) *enforcer.Enforcer {
 		Loaded: loaded,
 		Rules:  o.rules(),
 		Guards: []enforcer.Layer{
+			&routes.Flows{Withdrawn: o.source().Withdrawing()},
 			routes.Table{},
 			settings("kernel parameters", "kernel-parameters.json", egress.Policy.Settings),
 			routes.Blocks{},

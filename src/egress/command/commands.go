@@ -54,7 +54,7 @@ func (o *options) run(ctx context.Context, every time.Duration) error {
 	subject.Run(ctx, ticker.C, changes, func(s enforcer.Status) error {
 		err := enforcer.WriteStatus(o.status, s)
 		if s.Ready() && !kept {
-			keeping := o.keep()
+			keeping := o.source().Keep()
 			kept = keeping == nil
 			err = errors.Join(err, keeping)
 		}
@@ -83,7 +83,7 @@ func (o *options) apply() error {
 		return fmt.Errorf("the configured policy is not enforced (enforced instead: %s):\n%s",
 			status.Configuration, strings.Join(status.Problems, "\n"))
 	}
-	if err := o.keep(); err != nil {
+	if err := o.source().Keep(); err != nil {
 		return err
 	}
 	if unit := o.unit(); unit.Possible() {
@@ -94,14 +94,6 @@ func (o *options) apply() error {
 		return unit.Install(program, o.config)
 	}
 	return nil
-}
-
-// keep makes the configuration, which is enforced, the last good one. Flows to networks that it has no more end.
-func (o *options) keep() error {
-	if err := routes.EndFlows(o.source().Withdrawing()); err != nil {
-		return err
-	}
-	return o.source().Keep()
 }
 
 func (o *options) bootCommand() *cobra.Command {

@@ -1,12 +1,31 @@
 package command_test
 
 import (
+	"io"
 	"net"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
+
+// writing writes to a flow without a pause, until it is stopped.
+func (t *topology) writing(flow net.Conn) (stop func()) {
+	stopped, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-stopped:
+				return
+			case <-time.After(200 * time.Microsecond):
+				_, _ = flow.Write([]byte("private"))
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(stopped); <-ended })
+}
 
 var _ = Describe("A flow ends on the cell", func() {
 	network := map[string]any{"private_networks": []string{"10.160.0.0/16"}}
@@ -50,9 +69,13 @@ var _ = Describe("A flow ends on the cell", func() {
 			Expect(arrives()).To(BeTrue())
 
 			t.in("internet", "iptables", "-t", "raw", "-A", "PREROUTING", "-d", "10.150.0.0/16")
+			stop := t.writing(flow)
 			for range 2 {
 				// Also after the next start, of which this policy is all that the enforcer is told.
 				t.apply("cell", policy(change))
+				stop()
+				_ = served.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+				_, _ = io.Copy(io.Discard, served)
 				Expect(arrives()).To(BeFalse())
 				Expect(t.in("internet", "iptables-save", "-c", "-t", "raw")).To(ContainSubstring("[0:0] -A PREROUTING"), "nothing went astray")
 			}
