@@ -147,7 +147,8 @@ var _ = Describe("A policy's source", func() {
 	BeforeEach(func() {
 		files = system.NewOsFileSystem(boshlog.NewLogger(boshlog.LevelNone))
 		dir := GinkgoT().TempDir()
-		source = enforcer.Source{Files: files, Config: filepath.Join(dir, "enforcer.json"), LastGood: filepath.Join(dir, "last-good.json")}
+		source = enforcer.Source{Files: files, Config: filepath.Join(dir, "enforcer.json"), LastGood: filepath.Join(dir, "last-good.json"),
+			Withdrawn: filepath.Join(dir, "withdrawn.json")}
 	})
 
 	write := func(text string) { Expect(files.WriteFileString(source.Config, text)).To(Succeed()) }
@@ -166,6 +167,28 @@ var _ = Describe("A policy's source", func() {
 		Expect(loaded.Origin).To(Equal(enforcer.OriginLastGood))
 		Expect(loaded.Problems).To(ConsistOf(ContainSubstring("10.20.0.0/99")))
 		Expect(loaded.Policy.SegmentsPool).To(HaveLen(1))
+	})
+
+	It("remembers each network that was withdrawn, and once, however often it is kept", func() {
+		cell := func(networks string) string {
+			return `{"role": "cell", "addresses": ["10.20.0.10"], "connection": {"org": "agency-a", "segment": ["10.20.0.0/24"],
+				"private_networks": [` + networks + `], "gateways": [{"address": "10.20.0.4", "public_address": "198.41.0.4"}], "routing": "host"}}`
+		}
+		remembered := func() string {
+			text, err := files.ReadFileString(source.Withdrawn)
+			Expect(err).NotTo(HaveOccurred())
+			return text
+		}
+		write(cell(`"10.150.0.0/16", "10.160.0.0/16"`))
+		Expect(source.Keep()).To(Succeed())
+		write(cell(`"10.150.0.0/16"`))
+		Expect(source.Withdrawing()).To(HaveExactElements(netip.MustParsePrefix("10.160.0.0/16")))
+		for range 3 {
+			Expect(source.Keep()).To(Succeed())
+			Expect(source.Withdrawing()).To(BeEmpty())
+			Expect(source.Load().Policy.Withdrawn).To(HaveExactElements(netip.MustParsePrefix("10.160.0.0/16")))
+			Expect(remembered()).To(MatchJSON(`["10.150.0.0/16", "10.160.0.0/16"]`))
+		}
 	})
 
 	DescribeTable("is a denial where nothing was ever good", func(text string) {

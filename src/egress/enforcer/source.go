@@ -93,11 +93,16 @@ func withdrawn(former []netip.Prefix, p egress.Policy) []netip.Prefix {
 	if p.Role != egress.RoleCell || len(former) == 0 {
 		return nil
 	}
+	return without(former, p.Connection.PrivateNetworks)
+}
+
+// without is what some networks hold and others do not, in the fewest networks.
+func without(networks, others []netip.Prefix) []netip.Prefix {
 	var builder netipx.IPSetBuilder
-	for _, network := range former {
+	for _, network := range networks {
 		builder.AddPrefix(network)
 	}
-	for _, network := range p.Connection.PrivateNetworks {
+	for _, network := range others {
 		builder.RemovePrefix(network)
 	}
 	set, _ := builder.IPSet()
@@ -107,7 +112,7 @@ func withdrawn(former []netip.Prefix, p egress.Policy) []netip.Prefix {
 // Keep makes the configuration the last good one.
 func (s Source) Keep() error {
 	if former := s.former(); len(former) > 0 {
-		data, err := json.Marshal(former)
+		data, err := json.Marshal(without(former, nil))
 		if err != nil {
 			return fmt.Errorf("keeping the former networks: %w", err)
 		}
