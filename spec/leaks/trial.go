@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -33,6 +34,10 @@ func (t Trial) Run() error {
 	only, err := regexp.Compile(t.Only)
 	if err != nil {
 		return fmt.Errorf("reading -only: %w", err)
+	}
+	faults := Faults(t.Settings)
+	if !slices.ContainsFunc(faults, func(f Fault) bool { return only.MatchString(f.Name) }) {
+		return fmt.Errorf("reading -only: %q fits no fault; those of these settings are: %s", t.Only, Names(faults))
 	}
 	world, err := NewWorld(t.Settings)
 	defer world.Close()
@@ -71,7 +76,6 @@ func (t Trial) Run() error {
 			fmt.Fprintf(t.Out, "  shrunk: %s\n", Names(shorter))
 		}
 	}
-	faults := Faults(t.Settings)
 	for _, fault := range faults {
 		if failed == nil && only.MatchString(fault.Name) {
 			suffer([]Fault{fault})
