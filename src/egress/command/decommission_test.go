@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -24,9 +25,9 @@ func (t *topology) boots(host string) {
 	}
 }
 
-func (t *topology) decommission(host string) {
+func (t *topology) decommission(host, confirmed string) {
 	GinkgoHelper()
-	out, err := t.enforcer(host, "decommission", "--confirm", "agency-a").CombinedOutput()
+	out, err := t.enforcer(host, "decommission", "--confirm", confirmed).CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(out))
 }
 
@@ -54,9 +55,13 @@ var _ = Describe("Decommissioning", func() {
 	for _, backend := range []string{"iptables", "nftables"} {
 		It("leaves the VM as it was found while the job runs, also after a reboot, until the job is deployed again: "+backend, func() {
 			t := newTopology()
-			for host, address := range map[string]string{"cell": cellAddress, "gateway": gatewayAddress} {
-				policy := config(host, address, "", nil)
+			for host, policy := range map[string]map[string]any{
+				"cell":    config("cell", cellAddress, "", nil),
+				"gateway": config("gateway", gatewayAddress, "", nil),
+				"other":   {"role": "shared-cell", "addresses": []string{otherAddress}, "segments_pool": []string{"10.20.0.0/24"}},
+			} {
 				policy["backend"] = backend
+				name := map[bool]string{false: "agency-a", true: "shared-cell"}[host == "other"]
 				t.boots(host)
 				t.others(host)
 				before, files := t.snapshot(host)+t.in(host, "nft", "list", "table", "inet", "someone"), t.rootFiles(host)
@@ -69,11 +74,11 @@ var _ = Describe("Decommissioning", func() {
 				for _, confirmed := range []string{"", "another-org"} {
 					out, err := t.enforcer(host, "decommission", "--confirm", confirmed).CombinedOutput()
 					Expect(err).To(MatchError("exit status 1"))
-					Expect(string(out)).To(ContainSubstring(`confirm "agency-a"`))
+					Expect(string(out)).To(ContainSubstring(fmt.Sprintf("confirm %q", name)))
 				}
 				Expect(t.snapshot(host)).To(Equal(protected))
 
-				t.decommission(host)
+				t.decommission(host, name)
 				Expect(asFound()).To(Equal(before))
 				Expect(t.rootFiles(host)).To(Equal(files))
 				idle := func() enforcer.Origin {

@@ -264,7 +264,7 @@ var _ = Describe("With the enforcer", func() {
 					unit, err := os.ReadFile(filepath.Join(root, "etc/systemd/system/egress-enforcer-boot.service"))
 					Expect(err).NotTo(HaveOccurred())
 					Expect(string(unit)).To(ContainSubstring("egress-enforcer boot --config"))
-					t.decommission(host)
+					t.decommission(host, "agency-a")
 				}
 				Expect(t.ask("app", service+":8080")).To(Equal("leaked"), "as after a reboot, without the unit")
 				for _, host := range []string{"cell", "gateway"} {
@@ -301,7 +301,7 @@ var _ = Describe("With the enforcer", func() {
 						Expect(t.ask("app", publicService+":443")).To(Equal("refused"))
 						Expect(t.ask("cell", publicService+":443")).To(Equal("public"))
 						t.apply("cell", cell(nil))
-						t.decommission("cell")
+						t.decommission("cell", "agency-a")
 						// The second time there is none.
 						Expect(os.Remove(config)).To(Succeed())
 					}
