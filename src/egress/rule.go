@@ -31,7 +31,7 @@ type Chain struct {
 	// Name is at most 28 characters long, the limit of iptables.
 	Name string
 	// Hook is where every packet enters the chain, before any other rule of the table; a chain without one is
-	// entered by Rule.Jump.
+	// entered by Rule.Jump or Rule.Goto.
 	Hook  Hook
 	Rules []Rule
 }

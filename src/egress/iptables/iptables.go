@@ -271,7 +271,7 @@ func failure(err error, stderr string) error {
 	return err
 }
 
-// program is the path of a program in the configured directory, or its bare name, to be found on the PATH,
+// locate is the path of a program in the configured directory, or its bare name, to be found on the PATH,
 // where the directory lacks it: garden's has none for IPv6.
 func (t *Table) locate(dir, name string) string {
 	if path := filepath.Join(dir, name); dir != "" && t.files.FileExists(path) {
