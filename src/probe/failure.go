@@ -74,11 +74,16 @@ func (f *failures) look(now time.Time) []Failure {
 			tunnel = finding.Endpoint.String()
 		}
 		f.standing = append(f.standing, failure)
-		key := failureKey(tunnel, failure.Reason) + " " + failure.Parameter + " " + failure.Got
-		counted[key] = finding.Time
-		if finding.Time.After(f.counted[key]) {
+		key := failureKey(tunnel, failure.Reason)
+		if tunnel != undeclared { // what strangers send is of one kind, whatever it says
+			key += " " + failure.Parameter + " " + failure.Got
+		}
+		if finding.Time.After(f.counted[key]) && counted[key].IsZero() {
 			counts[failureKey(tunnel, failure.Reason)]++
 			fresh = append(fresh, failure)
+		}
+		if finding.Time.After(counted[key]) {
+			counted[key] = finding.Time
 		}
 	}
 	f.counts, f.counted = counts, counted
@@ -87,6 +92,18 @@ func (f *failures) look(now time.Time) []Failure {
 		f.last = &newest
 	}
 	return fresh
+}
+
+// maxShown is how many failures people are shown: strangers can cause hundreds.
+const maxShown = 5
+
+// ShownFailures are the failures to show to people, which are all of few and the newest of many, and how many are left out.
+func (s Status) ShownFailures() (shown []Failure, more int) {
+	if len(s.Failures) <= maxShown {
+		return s.Failures, 0
+	}
+	shown = slices.SortedStableFunc(slices.Values(s.Failures), func(a, b Failure) int { return b.At.Compare(a.At) })
+	return shown[:maxShown], len(s.Failures) - maxShown
 }
 
 func (f *failures) device(endpoint netip.Addr) (string, bool) {

@@ -2,6 +2,7 @@ package probe_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -139,6 +140,22 @@ var _ = Describe("What a prober on a gateway knows of failures", func() {
 		Eventually(func() *probe.Failure { return w.prober.Status().LastFailure }).Should(HaveField("Reason", "psk-v2"))
 		Expect(w.value(counted)()).To(Equal(1.0))
 		Expect(w.prober.Status().Failures).To(BeEmpty(), "it is not seen again")
+	})
+
+	It("is, of what strangers send, one of a kind a second, however they vary it", func() {
+		w := newWorld()
+		w.start(gatewayJSON)
+		w.tell()
+		for i := range 200 {
+			w.lines <- vici.LogLine{Text: fmt.Sprintf("no IKE config found for 203.0.113.10...192.0.2.%d, sending NO_PROPOSAL_CHOSEN", i)}
+		}
+		Eventually(func() []probe.Failure { return w.prober.Status().Failures }, "3s").Should(HaveLen(200))
+		Expect(w.value(`privnet_tunnel_failures_total{reason="no-ike-config",tunnel="undeclared"}`)()).To(BeNumerically("<=", 3))
+		Expect(strings.Count(string(w.log.Contents()), `"event":"failure"`)).To(BeNumerically("<=", 3))
+		shown, more := w.prober.Status().ShownFailures()
+		Expect(shown).To(HaveLen(5))
+		Expect(more).To(Equal(195))
+		Expect(shown[0].Evidence).To(ContainSubstring("192.0.2.199"))
 	})
 })
 

@@ -151,8 +151,12 @@ func show(out io.Writer, s probe.Status) error {
 	for _, g := range s.Gateways {
 		fmt.Fprintf(out, "Gateway %s: reached %t%s\n", g.Address, g.Reached, because(g.Reason))
 	}
-	for _, f := range s.Failures {
+	shown, more := s.ShownFailures()
+	for _, f := range shown {
 		showFailure(out, "Failure", f)
+	}
+	if more > 0 {
+		fmt.Fprintf(out, "These failures are the newest; status --json has %d more.\n", more)
 	}
 	if len(s.Failures) == 0 && s.LastFailure != nil {
 		showFailure(out, "Last failure, at "+moment(s.LastFailure.At), *s.LastFailure)

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,6 +92,9 @@ var _ = Describe("The page", func() {
 		Expect(text(draw(down(), page.Options{}))).To(MatchRegexp(`What failed The endpoint proves another pre-shared key .*Who The customer changes something .*To do Enter the pre-shared key again`))
 		Expect(text(draw(up(), page.Options{}))).To(ContainSubstring("The last failure, overcome since"))
 		Expect(text(draw(cell(), page.Options{}))).NotTo(ContainSubstring("failure"))
+		many := down()
+		many.Status.Failures = slices.Repeat(many.Status.Failures, 200)
+		Expect(text(draw(many, page.Options{}))).To(ContainSubstring("These are the newest; 195 more are in the JSON."))
 	})
 
 	It("has the last day of every pair and target as a drawing, and in words", func() {

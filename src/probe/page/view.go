@@ -27,6 +27,7 @@ type view struct {
 	Flapping    bool
 	Hops        []hop
 	Failures    []failure
+	More        int
 	Overcome    bool
 	Pairs       []pair
 	Targets     []target
@@ -93,7 +94,9 @@ func newView(o probe.Overview) view {
 		v.Where = "gateway " + s.Gateway
 	}
 	v.Hops = hops(s, o.At)
-	for _, f := range s.Failures {
+	shown, more := s.ShownFailures()
+	v.More = more
+	for _, f := range shown {
 		v.Failures = append(v.Failures, newFailure(f, o.At))
 	}
 	if len(v.Failures) == 0 && s.LastFailure != nil {
