@@ -14,6 +14,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
+	"github.com/vishvananda/netlink"
+
+	"privnet/netnstest"
 )
 
 // The addresses of every topology. The gateway's public address is its own, or a 1:1 NAT's.
@@ -112,6 +115,13 @@ func NewNetwork(nat NAT) Network {
 func (n Network) iptables(rule string) {
 	GinkgoHelper()
 	n.Exec(n.Internet, append([]string{"iptables", "-w", "-t", "nat"}, strings.Fields(rule)...)...)
+}
+
+// MoveNAT makes the NAT before the endpoint forget its connections, and take this port for those to come.
+func (n Network) MoveNAT(port int) {
+	GinkgoHelper()
+	n.iptables(fmt.Sprintf("-I POSTROUTING -p udp -s %s -o gw0 -j SNAT --to %s:%d", EndpointPrivate, Endpoint, port))
+	netnstest.In(n.Internet, func() { Expect(netlink.ConntrackTableFlush(netlink.ConntrackTable)).To(Succeed()) })
 }
 
 // Exec runs a command in a namespace and returns its output.
@@ -243,6 +253,16 @@ func (c Customer) Configure(configuration string) {
 	GinkgoHelper()
 	Expect(os.WriteFile(filepath.Join(c.directory, "swanctl/swanctl.conf"), []byte(configuration), 0o600)).To(Succeed())
 	c.Swanctl("--load-all", "--clear")
+}
+
+// Set changes a setting of charon's in strongswan.conf.
+func (c Customer) Set(setting string) {
+	GinkgoHelper()
+	path := filepath.Join(c.directory, "strongswan.conf")
+	text, err := os.ReadFile(path)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.WriteFile(path, []byte(strings.Replace(string(text), "{", "{\n  "+setting, 1)), 0o600)).To(Succeed())
+	c.Swanctl("--reload-settings")
 }
 
 // Swanctl runs swanctl and returns what it prints.

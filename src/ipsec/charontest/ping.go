@@ -31,8 +31,14 @@ const (
 // Ping sends count ICMP echoes in the gateway's namespace and returns how many were answered.
 func (n Network) Ping(source, destination string, count int) int {
 	GinkgoHelper()
-	session := n.startPing(source, destination, count)
-	_, answered := Stream{session}.wait()
+	_, answered := Stream{startPing(n.Gateway, source, destination, count)}.wait()
+	return answered
+}
+
+// PingBack is Ping in the customer's namespace.
+func (n Network) PingBack(source, destination string, count int) int {
+	GinkgoHelper()
+	_, answered := Stream{startPing(n.Customer, source, destination, count)}.wait()
 	return answered
 }
 
@@ -42,7 +48,7 @@ type Stream struct{ session *gexec.Session }
 // StartStream starts one in the gateway's namespace.
 func (n Network) StartStream(source, destination string) Stream {
 	GinkgoHelper()
-	return Stream{n.startPing(source, destination, 0)}
+	return Stream{startPing(n.Gateway, source, destination, 0)}
 }
 
 // Stop ends it, and says how many echoes were sent and answered.
@@ -52,9 +58,9 @@ func (s Stream) Stop() (sent, answered int) {
 	return s.wait()
 }
 
-func (n Network) startPing(source, destination string, count int) *gexec.Session {
+func startPing(namespace, source, destination string, count int) *gexec.Session {
 	GinkgoHelper()
-	cmd := exec.Command("ip", "netns", "exec", n.Gateway, os.Args[0], source, destination, strconv.Itoa(count))
+	cmd := exec.Command("ip", "netns", "exec", namespace, os.Args[0], source, destination, strconv.Itoa(count))
 	cmd.Env = append(os.Environ(), asPing+"=1")
 	return Start(cmd)
 }

@@ -12,11 +12,11 @@ import (
 	. "privnet/ipsec/charontest"
 )
 
-// signalCharon sends a signal to the charon in the gateway's namespace.
-func signalCharon(network Network, signal string) {
+// signalCharon sends a signal to the charon in a namespace, the release's or Debian's.
+func signalCharon(network Network, namespace, signal string) {
 	GinkgoHelper()
-	network.Exec(network.Gateway, "bash", "-c", `for pid in $(ip netns pids `+network.Gateway+`); do
-  [ "$(cat /proc/$pid/comm)" = charon ] && kill -`+signal+` $pid; done; true`)
+	network.Exec(namespace, "bash", "-c", `for pid in $(ip netns pids `+namespace+`); do
+  [[ "$(cat /proc/$pid/comm)" == charon* ]] && kill -`+signal+` $pid; done; true`)
 }
 
 // eager is a customer that tries again by itself, as devices do: it notices a dead gateway in seconds, and a
@@ -52,7 +52,7 @@ var _ = Describe("After charon", func() {
 
 		It("was killed, the gateway ends, and the tunnel is back when it was started again: IKEv"+ike, func() {
 			network, gateway, session, _ := start()
-			signalCharon(network, "KILL")
+			signalCharon(network, network.Gateway, "KILL")
 			Eventually(session, "5s").Should(gexec.Exit(1))
 			Expect(session.Err).To(gbytes.Say("charon ended by itself: signal: killed"))
 			Expect(statusOf(gateway)).To(And(HaveField("Healthy", false), HaveField("Problem", "charon ended by itself: signal: killed")))
@@ -63,7 +63,7 @@ var _ = Describe("After charon", func() {
 
 		It("hung, the gateway ends it and itself, and the tunnel is back when it was started again: IKEv"+ike, func() {
 			network, gateway, session, _ := start()
-			signalCharon(network, "STOP")
+			signalCharon(network, network.Gateway, "STOP")
 			Eventually(session, "15s").Should(gexec.Exit(1))
 			Expect(session.Err).To(gbytes.Say("charon has not answered for 3s and is killed"))
 			gateway.Run()
