@@ -11,46 +11,10 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/onsi/gomega/gexec"
 
 	. "privnet/ipsec/charontest"
 	"privnet/ipsec/vici"
 )
-
-// inGuest tells this package's binary that it runs in User-Mode Linux, and where libreswan is unpacked.
-const inGuest = "PEERS_LIBRESWAN"
-
-// The guest runs this binary with the specs of this label only.
-const guest = "guest"
-
-var _ = Describe("The gateway with libreswan as the customer's peer and the kernel's own ESP", func() {
-	It("carries every pair, also while IKE_SA and CHILD_SAs are rekeyed by either side", func() {
-		strongSwan := StrongSwan()
-		if _, err := exec.LookPath("linux.uml"); err != nil {
-			Skip("needs Debian's package user-mode-linux")
-		}
-		share := GinkgoT().TempDir()
-		unpack := exec.Command("./libreswan", filepath.Join(share, "libreswan"))
-		if output, err := unpack.CombinedOutput(); err != nil {
-			Skip(fmt.Sprintf("needs Debian's package libreswan, which cannot be fetched: %s", output))
-		}
-		binary, err := os.Executable()
-		Expect(err).NotTo(HaveOccurred())
-		for from, to := range map[string]string{binary: "peers.test", strongSwan + "/.": "strongswan"} {
-			output, err := exec.Command("cp", "-a", from, filepath.Join(share, to)).CombinedOutput()
-			Expect(err).NotTo(HaveOccurred(), "%s", output)
-		}
-		// strongSwan knows its own place; libreswan's scripts do, too.
-		script := fmt.Sprintf(`mkdir -p %[2]q && mount --bind %[1]q/strongswan %[2]q
-cp -a %[1]q/libreswan/usr %[1]q/libreswan/etc / && ldconfig
-STRONGSWAN_DIR=%[2]q %[3]s=1 %[1]q/peers.test --ginkgo.label-filter=%[4]s --ginkgo.v`, share, strongSwan, inGuest, guest)
-		session, err := gexec.Start(exec.Command("../kernel/uml", share, "bash", "-euc", script), GinkgoWriter, GinkgoWriter)
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() { session.Terminate().Wait("5s") })
-		Eventually(session, "10m").Should(gexec.Exit(0))
-		Expect(string(session.Out.Contents())).To(ContainSubstring("0 Failed"))
-	})
-})
 
 // libreswanShapes are tunnels in libreswan's words.
 var libreswanShapes = []shape{
@@ -76,29 +40,13 @@ var _ = func() bool {
 	if os.Getenv(inGuest) == "" {
 		return false
 	}
-	return DescribeTable("In the guest", Label(guest), func(ctx SpecContext, s shape, nat NAT) {
-		network := NewNetwork(nat)
-		network.Exec(network.Gateway, "ip", "addr", "add", "10.20.1.4/32", "dev", "lo")
-		network.Exec(network.Customer, "ip", "addr", "add", "192.168.200.1/32", "dev", "lo")
-		gateway := s.gateway(network, "kernel")
-		gateway.Run()
+	return DescribeTable("In the guest, with libreswan", Label(guest), func(ctx SpecContext, s shape, nat NAT) {
+		network, gateway := s.kernel(nat)
 		peer := startLibreswan(network, s, nat)
 		Expect(ping(network, s.segment[0], s.private[0])).To(BeZero(), "before the customer has initiated")
 		for _, name := range peer.names {
 			peer.whack("--initiate", "--name", name)
 		}
-		settled(ctx, gateway, s)
-		for _, segment := range s.segment {
-			for _, private := range s.private {
-				Expect(ping(network, segment, private)).To(Equal(packets), "%s to %s", segment, private)
-			}
-		}
-		for _, child := range settled(ctx, gateway, s).Children {
-			Expect(child.PacketsIn).To(BeNumerically(">=", packets))
-			Expect(child.Encap).To(Equal(nat.Gateway || nat.Customer), "ESP itself where there is no NAT")
-		}
-
-		traffic := network.StartStream(sources[s.segment[0]], services[s.private[0]])
 		rekeys := []func(vici.SA){
 			func(sa vici.SA) { gateway.Swanctl("--rekey", "--child", sa.Children[0].Name) },
 			func(sa vici.SA) { gateway.Swanctl("--rekey", "--ike", sa.Name) },
@@ -110,19 +58,7 @@ var _ = func() bool {
 		} else { // libreswan "cannot force rekey of IKEv1 connection", but makes another CHILD_SA of a pair.
 			rekeys = append(rekeys, func(vici.SA) { peer.whack("--initiate", "--name", peer.names[0]) })
 		}
-		for _, rekey := range rekeys {
-			before := settled(ctx, gateway, s)
-			rekey(before)
-			Eventually(func() string { return spis(current(ctx, gateway, s)) }, "15s", "50ms").ShouldNot(Or(Equal(spis(before)), BeEmpty()))
-		}
-		// How many are lost at a rekeying is not asserted here: the guest's clock stands still when its host is busy.
-		sent, answered := traffic.Stop()
-		AddReportEntry("lost while keys changed", fmt.Sprintf("%d of %d", sent-answered, sent))
-		for _, segment := range s.segment {
-			for _, private := range s.private {
-				Expect(ping(network, segment, private)).To(Equal(packets), "%s to %s with new keys", segment, private)
-			}
-		}
+		s.carries(ctx, network, gateway, nat, rekeys)
 	}, libreswanCases())
 }()
 

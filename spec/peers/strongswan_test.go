@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -23,6 +24,8 @@ type shape struct {
 	policy, ike, esp string
 	segment, private []string
 	certificates     bool
+	// waived is a weak algorithm that the gateway has a waiver for, if any.
+	waived string
 	// apart says that the customer asks for each pair in a child of its own. IKEv1 must; with IKEv2 some
 	// devices do, and others combine.
 	apart bool
@@ -97,6 +100,10 @@ func (s shape) children() map[string][2][]string {
 func (s shape) gateway(network Network, dataPath string) VM {
 	GinkgoHelper()
 	overrides := Settings{"ike": strconv.Itoa(s.version), "policy": s.policy, "segment": s.segment, "private_networks": s.private, "data_path": dataPath}
+	if s.waived != "" {
+		until := time.Now().AddDate(0, 6, 0).Format(time.DateOnly)
+		overrides["waivers"] = []Settings{{"algorithm": s.waived, "reason": "what the peer has", "until": until}}
+	}
 	keys := Settings{"psk_a": PSK, "active_psk": "a"}
 	if s.certificates {
 		keys = Settings{"private_key": gatewayPair.PrivateKey}
