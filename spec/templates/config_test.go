@@ -110,6 +110,33 @@ var _ = Describe("The programs read what is rendered", func() {
 		Expect(files["config/tls.json"]).To(MatchJSON("{}"))
 	})
 
+	// A director gives a VM with several networks their addresses in any order, and some platforms' have IPv6.
+	DescribeTable("on a VM with a public and an IPv6 network beside the segment's",
+		func(name, path string, read func(file string, data []byte) error) {
+			place := places[name]
+			place.others = []string{"2001:db8::4", "203.0.113.10"}
+			files, err := renderWith(place, nil)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(files[path]).To(ContainSubstring("2001:db8::4"))
+			Expect(read(path, []byte(files[path]))).To(Succeed())
+		},
+		Entry("charon", "ipsec-gateway", "config/gateway.json", func(name string, data []byte) error {
+			_, err := ipsec.Read(ipsec.File{Name: name, Data: data}, ipsec.File{Name: "psk.json", Data: file("ipsec-gateway", "config/psk.json")})
+			return err
+		}),
+		Entry("a gateway's rules", "egress-enforcer/gateway", "config/enforcer.json", readPolicy),
+		Entry("a cell's rules", "egress-enforcer/cell", "config/enforcer.json", readPolicy),
+		Entry("a shared cell's rules", "egress-enforcer/shared-cell", "config/enforcer.json", readPolicy),
+		Entry("the doctor", "tunnel-doctor/gateway", "config/doctor.json", func(name string, data []byte) error {
+			_, err := doctor.ParseConfig(name, data)
+			return err
+		}),
+		Entry("the prober", "tunnel-prober/cell", "config/prober.json", func(name string, data []byte) error {
+			_, err := probe.ParseConfig(name, data)
+			return err
+		}),
+	)
+
 	It("bosh-dns, the handlers of the private domains", func() {
 		var handlers []struct {
 			Domain string
@@ -125,3 +152,12 @@ var _ = Describe("The programs read what is rendered", func() {
 		Expect(handlers[0].Source.Recursors).To(Equal([]string{"10.150.0.53", "10.150.1.53"}))
 	})
 })
+
+func readPolicy(name string, data []byte) error {
+	doc, err := document.Parse(name, data)
+	if err != nil {
+		return err
+	}
+	egress.Read(doc.Root())
+	return doc.Err()
+}

@@ -74,8 +74,9 @@ type place struct {
 	job string
 	// changes are its properties that differ from the examples, by dotted name.
 	changes map[string]any
-	// address is the instance's.
+	// address is the instance's; others are those that it has on further networks.
 	address string
+	others  []string
 	// linked says whether it consumes the link.
 	linked bool
 }
@@ -134,9 +135,12 @@ func renderWith(p place, gatewayChanges map[string]any) (map[string]string, erro
 		}}
 	}
 	address := netip.MustParseAddr(p.address)
+	networks := map[string]netip.Addr{"private-network-agency-a": address}
+	for _, other := range p.others {
+		networks["other-"+other] = netip.MustParseAddr(other)
+	}
 	files, err := template.Render(context.Background(), job, manifest.Instance{
-		Deployment: "cf", Group: "group", ID: "f00d", AZ: "z1", Address: address,
-		Networks: map[string]netip.Addr{"private-network-agency-a": address},
+		Deployment: "cf", Group: "group", ID: "f00d", AZ: "z1", Address: address, Networks: networks,
 	}, placement)
 	out := map[string]string{}
 	for path, content := range files {

@@ -159,6 +159,21 @@ func ReadAddress(v document.Value, want string) (address netip.Addr, ok bool) {
 	return netip.Addr{}, false
 }
 
+// ReadOwnAddresses reads the addresses that a VM has on all its networks, and returns the IPv4 ones. It may have IPv6,
+// too: nothing of a connection is carried by that.
+func ReadOwnAddresses(v document.Value) []netip.Addr {
+	var out []netip.Addr
+	for _, element := range v.List() {
+		address, err := netip.ParseAddr(element.Text())
+		if err != nil {
+			element.Problem("is not an IP address; give the addresses of this VM")
+		} else if address.Is4() {
+			out = append(out, address)
+		}
+	}
+	return out
+}
+
 // ReadPublicAddress reads an IPv4 address that can be met on the internet.
 func ReadPublicAddress(v document.Value, want string) (address netip.Addr, ok bool) {
 	address, ok = ReadAddress(v, want)

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"privnet/connection"
@@ -54,13 +55,10 @@ func readConfig(v document.Value) Config {
 	if c.Role == Gateway && len(c.Connection.Endpoints) == 0 {
 		v.Get("connection").Get("endpoints").Problem("is missing; give at least one endpoint with address and device")
 	}
-	for _, a := range v.Get("addresses").List() {
-		address, ok := connection.ReadAddress(a, "an address of this VM")
-		if ok && !c.Source.IsValid() && c.isSource(address) {
-			c.Source = address
-		}
-	}
-	if !c.Source.IsValid() {
+	addresses := connection.ReadOwnAddresses(v.Get("addresses"))
+	if i := slices.IndexFunc(addresses, c.isSource); i >= 0 {
+		c.Source = addresses[i]
+	} else {
 		v.Get("addresses").Problem("has no address in the segment %v that this %s could have", c.Connection.Segment, c.Role)
 	}
 	return c

@@ -40,7 +40,7 @@ type Policy struct {
 	IPTablesBinDir string
 	// Connection holds the fields that the role needs; it is empty on a shared cell.
 	Connection connection.Connection
-	// Addresses are the VM's own.
+	// Addresses are the VM's own, those of IPv4.
 	Addresses []netip.Addr
 	// Management is from where the platform may open flows to a gateway.
 	Management []netip.Prefix
@@ -67,11 +67,7 @@ func Read(v document.Value) Policy {
 		Backend:        Backend(v.Get("backend").OneOf(string(BackendAuto), string(BackendAuto), string(BackendIPTables), string(BackendNFTables))),
 		Role:           Role(v.Get("role").OneOf("", string(RoleCell), string(RoleGateway), string(RoleSharedCell))),
 		IPTablesBinDir: v.Get("iptables_bin_dir").Text(),
-	}
-	for _, a := range v.Get("addresses").List() {
-		if address, ok := connection.ReadAddress(a, "an address of this VM"); ok {
-			p.Addresses = append(p.Addresses, address)
-		}
+		Addresses:      connection.ReadOwnAddresses(v.Get("addresses")),
 	}
 	if p.Management = readPrefixes(v.Get("management_networks")); p.Role == RoleGateway && len(p.Management) == 0 {
 		p.Management = privateSpace

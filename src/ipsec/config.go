@@ -21,7 +21,7 @@ const MaxLogLevel = 2
 
 // Config is what one gateway instance serves.
 type Config struct {
-	// Addresses are the instance's own, on all its networks.
+	// Addresses are the instance's own, those of IPv4, on all its networks.
 	Addresses []netip.Addr
 	// DataPath is what encrypts; one charon has one.
 	DataPath connection.DataPath
@@ -162,14 +162,10 @@ func readGateway(file File) (Config, error) {
 	}
 	refuseAmbiguous(endpoints, c.Endpoints)
 	config := Config{
-		DataPath: c.DataPath,
-		FIPS:     root.Get("fips").Bool(),
-		LogLevel: root.Get("log_level").Int(0, MaxLogLevel),
-	}
-	for _, v := range root.Get("addresses").List() {
-		if address, ok := connection.ReadAddress(v, "an address of this instance"); ok {
-			config.Addresses = append(config.Addresses, address)
-		}
+		DataPath:  c.DataPath,
+		FIPS:      root.Get("fips").Bool(),
+		LogLevel:  root.Get("log_level").Int(0, MaxLogLevel),
+		Addresses: connection.ReadOwnAddresses(root.Get("addresses")),
 	}
 	c.Gateway = ownGateway(root.Get("addresses"), c.Gateways, config.Addresses)
 	if config.FIPS {

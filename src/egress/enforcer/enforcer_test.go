@@ -200,7 +200,7 @@ var _ = Describe("A policy's source", func() {
 		Expect(loaded.Problems).NotTo(BeEmpty())
 		Expect(loaded.Policy.Rules()).NotTo(BeEmpty())
 	},
-		Entry("one field is wrong", strings.Replace(good, `["10.0.1.5"]`, `["fe80::1"]`, 1)),
+		Entry("one field is wrong", strings.Replace(good, `["10.0.1.5"]`, `["10.0.1.500"]`, 1)),
 		Entry("not JSON", `{"role":`),
 		Entry("a list", `[]`),
 		Entry("no networks", `{"role": "shared-cell"}`),
