@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -134,7 +136,10 @@ func (o *options) remedy(p doctor.Problem) (what string, do func(context.Context
 }
 
 func (o *options) restart(ctx context.Context, job string) error {
-	if output, err := exec.CommandContext(ctx, o.monit, "restart", job).CombinedOutput(); err != nil {
+	monit := exec.CommandContext(ctx, o.monit, "restart", job)
+	// A stemcell's monit is a script that looks for the real one, which is beside it, on the PATH; sudo's has not that.
+	monit.Env = append(os.Environ(), "PATH="+filepath.Dir(o.monit)+":"+os.Getenv("PATH"))
+	if output, err := monit.CombinedOutput(); err != nil {
 		return fmt.Errorf("restarting %s: %w: %s", job, err, output)
 	}
 	return nil
