@@ -6,6 +6,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 
 	"privnet/connection"
 	"privnet/onboard/platform"
@@ -136,5 +137,21 @@ gateway_address: nat
 			connection.Routing(""), "needs the route_table of the pool of z1"),
 		Entry("iaas on bosh-lite", "iaas: bosh-lite\nrouting: iaas\nsegments: [{az: z1, cidr: 10.20.0.0/20}]",
 			connection.Routing(""), "bosh-lite, which has no route table"),
+	)
+
+	DescribeTable("takes a second NIC for the public address in one AZ only",
+		func(azs string, matcher types.GomegaMatcher) {
+			_, err := platform.Parse("platform.yml", []byte(`
+iaas: vsphere
+networks: [10.0.0.0/16]
+public_addresses: [203.0.113.10]
+public_network: public
+routing: iaas
+segments: [{az: z1, cidr: 10.20.0.0/20}, {az: z2, cidr: 10.30.0.0/20}]
+`+azs))
+			Expect(err).To(matcher)
+		},
+		Entry("one of two", "azs: [z2]", Succeed()),
+		Entry("two", "", MatchError(ContainSubstring("gateway_address: nic works in one AZ only"))),
 	)
 })

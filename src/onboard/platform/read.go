@@ -178,6 +178,10 @@ func (p *Platform) readGatewayAddress(v document.Value) {
 	}
 	p.GatewayAddress = GatewayAddress(v.Get("gateway_address").OneOf(string(fallback),
 		string(GatewayVIP), string(GatewayNAT), string(GatewayNIC)))
+	if p.GatewayAddress == GatewayNIC && len(p.AZs) > 1 {
+		v.Get("gateway_address").Problem("nic works in one AZ only, because a gateway's default route leaves by the public NIC, and so would its packets to the subnets of the other AZs (of %s); set gateway_address: nat or vip, or azs to one AZ",
+			strings.Join(p.AZs, ", "))
+	}
 	network := v.Get("public_network")
 	p.PublicNetwork = network.Text()
 	switch {
