@@ -97,6 +97,21 @@ var _ = Describe("The release", func() {
 		}
 	})
 
+	It("is final only if all that is in it is committed", func() {
+		dir := copyTree()
+		out, err := in(root, "cp", "go.mod", "go.sum", ".gitignore", dir)
+		Expect(err).NotTo(HaveOccurred(), out)
+		for _, arguments := range []string{"init", "add --all", "-c user.name=a -c user.email=a@example.com commit --message=all"} {
+			out, err := in(dir, append([]string{"git"}, strings.Fields(arguments)...)...)
+			Expect(err).NotTo(HaveOccurred(), out)
+		}
+		write(filepath.Join(dir, "jobs/private-dns/monit"), "# not committed\n")
+		out, err = in(dir, "scripts/create-release", "--final", "--version=1.0.0")
+		Expect(err).To(HaveOccurred())
+		Expect(out).To(ContainSubstring("local modifications"))
+		Expect(filepath.Join(dir, "releases")).NotTo(BeADirectory())
+	})
+
 	It("is not made without the vendored modules", func() {
 		dir := copyTree()
 		Expect(os.RemoveAll(filepath.Join(dir, "src/vendor"))).To(Succeed())
