@@ -35,6 +35,8 @@ const text = `# Written by the pre-start of the BOSH job egress-enforcer; egress
 Description=Deny an org's private networks until egress-enforcer runs
 DefaultDependencies=no
 After=systemd-remount-fs.service systemd-modules-load.service
+# If they are there: what loads somebody's rules may begin by flushing all.
+After=nftables.service netfilter-persistent.service ufw.service
 Before=network-pre.target
 Wants=network-pre.target
 Conflicts=shutdown.target
