@@ -16,7 +16,7 @@ var ordinaryForms = []string{
 	`(?:added|removed|updated) vici connection: \S+`, `(?:loaded|unloaded) IKE shared key .*`, `unloaded shared key with id '.*'`, `loaded certificate .*`, `loaded \w+ private key`,
 	`vici (?:rekey|reauth|terminate) (?:CHILD|IKE)_SA .*`,
 	// Our own tools, asking a charon before 6.1 for its alerts.
-	`vici client \d+ invalid registration: \w+`, `vici header (?:read|write) error: .*`,
+	`vici client \d+ invalid registration: \w+`, `vici connection \d+ unknown`, `vici header (?:read|write) error: .*`,
 	// Messages.
 	`generating [A-Z_0-9]+ (?:request|response) [0-9a-f]+ \[.*\]`, `received .+ vendor ID(?::.*)?`, `(?:remote|local) host is behind NAT(?:, .*)?`,
 	`received fragment #\d+ of \d+, .*`, `splitting IKE message \(\d+ bytes\) into \d+ fragments`, `ignoring request with ID \d+, already processing`,
