@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 	"privnet/probe/health"
 )
 
-// hops are the stations of the way from an app to the private networks, as they are seen from here.
-func hops(s probe.Status, now time.Time) []hop {
+// way is that from an app to the private networks, as it is seen from here.
+func way(s probe.Status, now time.Time) []station {
 	segment := networks(s.Pairs, func(p probe.Pair) netip.Prefix { return p.Segment })
 	network := networks(s.Pairs, func(p probe.Pair) netip.Prefix { return p.PrivateNetwork })
 	onGateway := s.Charon != nil
@@ -19,19 +20,30 @@ func hops(s probe.Status, now time.Time) []hop {
 	if !onGateway {
 		apps.Mark, apps.Word, apps.Details = "good", "here", []string{"on this cell, among others"}
 	}
-	out := []hop{apps, rules(s)}
+	var gateways, tunnels station
 	if !onGateway {
 		for _, g := range s.Gateways {
-			out = append(out, nextHop(g))
+			gateways = append(gateways, nextHop(g))
 		}
-		out = append(out, hop{Name: "Tunnel", Mark: "unseen", Word: "not seen from here", Details: []string{"ask the prober on the gateway"}})
+		tunnels = station{{Name: "Tunnel", Mark: "unseen", Word: "not seen from here", Details: []string{"ask the prober on the gateway"}}}
 	} else {
-		out = append(out, gateway(s))
+		gateways = station{gateway(s)}
 		for _, t := range s.Tunnels {
-			out = append(out, tunnel(t, s, now))
+			tunnels = append(tunnels, tunnel(t, s, now))
 		}
 	}
-	return append(out, private(s, network))
+	return []station{{apps}, {rules(s)}, gateways, tunnels, {private(s, network)}}
+}
+
+// station is where the way goes by one hop or another.
+type station []hop
+
+// Mark is that of the best hop: the way goes there.
+func (s station) Mark() string {
+	if len(s) == 0 {
+		return "unsure"
+	}
+	return slices.MaxFunc(s, func(a, b hop) int { return worst[a.Mark] - worst[b.Mark] }).Mark
 }
 
 func rules(s probe.Status) hop {

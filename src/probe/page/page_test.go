@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,6 +79,11 @@ var _ = Describe("The page", func() {
 		Expect(way(down())).To(MatchRegexp(`Tunnel to 198\.51\.100\.10 down phase 1 has begun and is not complete .* 0 of 2 pairs work 0 of 2 targets answer`))
 		Expect(way(partial())).To(MatchRegexp(`up, IKEv2 .* not as it is configured now .* 1 of 2 pairs work 2 of 2 targets answer`))
 		Expect(way(unknown())).To(MatchRegexp(`Egress rules on this VM not known .* IKE daemon does not answer .* Tunnel to 198\.51\.100\.10 not known .* not known no target was asked yet`))
+		two := up()
+		two.Status.Tunnels = append(two.Status.Tunnels, probe.Tunnel{Endpoint: netip.MustParseAddr("198.51.100.11")})
+		Expect(way(two)).To(MatchRegexp(`Tunnel to 198\.51\.100\.10 up, IKEv2 .* Tunnel to 198\.51\.100\.11 down the endpoint has not connected .* 2 of 2 pairs work`))
+		Expect(regexp.MustCompile(`class="station (\w+)"`).FindAllString(draw(two, page.Options{}), -1)).To(HaveExactElements(
+			ContainSubstring("unseen"), ContainSubstring("good"), ContainSubstring("good"), ContainSubstring("good"), ContainSubstring("good")), "the way goes by one of them")
 		Expect(way(cell())).To(MatchRegexp(`Apps 10\.20\.0\.0/26 here .* Gateway 10\.20\.0\.4 answers Tunnel not seen from here`))
 	})
 

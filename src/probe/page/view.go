@@ -25,7 +25,7 @@ type view struct {
 	Reason      string
 	Since       string
 	Flapping    bool
-	Hops        []hop
+	Way         []station
 	Failures    []failure
 	More        int
 	Overcome    bool
@@ -37,7 +37,7 @@ type view struct {
 	Differences []string
 }
 
-// hop is one station of the way. Mark is good, fair, bad, unsure or unseen.
+// hop is one that the way may go by. Mark is good, fair, bad, unsure or unseen.
 type hop struct {
 	Name, Address, Mark, Word string
 	Details                   []string
@@ -76,7 +76,7 @@ var headlines = map[health.State]string{
 var marks = map[health.State]string{health.Up: "good", health.Idle: "good", health.Partial: "fair", health.Down: "bad", health.Unknown: "unsure"}
 
 // worst puts marks in order.
-var worst = map[string]int{"bad": 1, "fair": 2, "unsure": 3, "good": 4}
+var worst = map[string]int{"bad": 1, "fair": 2, "unsure": 3, "unseen": 4, "good": 5}
 
 var whose = map[string]string{
 	"customer": "The customer changes something on its device",
@@ -93,7 +93,7 @@ func newView(o probe.Overview) view {
 	if s.Gateway != "" {
 		v.Where = "gateway " + s.Gateway
 	}
-	v.Hops = hops(s, o.At)
+	v.Way = way(s, o.At)
 	shown, more := s.ShownFailures()
 	v.More = more
 	for _, f := range shown {
