@@ -44,6 +44,8 @@ type peer struct {
 	copies int
 	// local and remote are the selectors of each child; with IKEv2 there is one.
 	local, remote []string
+	// edit are words of its configuration and what stands there instead, where no field is.
+	edit []string
 }
 
 func healthyPeer(version int) peer {
@@ -90,10 +92,10 @@ func (p peer) configuration() string {
 `, name, p.version, p.source, GatewayPublic, p.ike, yes[p.aggressive], yes[p.encapsulates], 240+i,
 			strings.Replace(auth, "pubkey", "pubkey\n certs = own.pem", 1), p.id, auth, p.gatewayID, children.String())
 	}
-	return fmt.Sprintf(`connections { %s }
+	return strings.NewReplacer(p.edit...).Replace(fmt.Sprintf(`connections { %s }
 secrets { ike-platform { id = %s
   secret = "%s" } }
-`, connections.String(), p.gatewayID, p.key)
+`, connections.String(), p.gatewayID, p.key))
 }
 
 // bench is a gateway VM, the internet, and a customer.
@@ -103,6 +105,8 @@ type bench struct {
 	process  *gexec.Session
 	customer Customer
 	peer     peer
+	// gateway is what gateway.json holds.
+	gateway object
 	// stopService ends the first service.
 	stopService func() error
 }
@@ -120,6 +124,8 @@ type settings struct {
 	noProbes bool
 	// byKey says that the gateway knows the key only.
 	byKey bool
+	// kernel says that both sides use the kernel's ESP.
+	kernel bool
 	// distrusted says that the customer does not know the CA of the gateway's certificate.
 	distrusted bool
 }
@@ -139,6 +145,9 @@ func newBench(p peer, s settings) *bench {
 		"gateways":  []object{{"address": GatewaySegment, "public_address": GatewayPublic}},
 		"endpoints": []object{{"address": Endpoint, "device": "strongswan"}}, "data_path": "userland",
 	}
+	if s.kernel {
+		connection["data_path"] = "kernel"
+	}
 	secrets := object{"psk_a": key, "active_psk": "a"}
 	var files []File
 	if p.certificate != nil {
@@ -152,6 +161,7 @@ func newBench(p peer, s settings) *bench {
 	for name, value := range s.gateway {
 		gateway[name] = value
 	}
+	b.gateway = gateway
 	b.write("gateway.json", gateway)
 	b.write("psk.json", secrets)
 	full := object{}
@@ -169,9 +179,13 @@ func newBench(p peer, s settings) *bench {
 	for _, name := range []string{"jobs/ipsec-gateway", "pids/ipsec-gateway"} {
 		Expect(os.MkdirAll(b.path(name), 0o755)).To(Succeed())
 	}
+	if s.kernel {
+		b.customer = StartKernelCustomer(b.network, b.peer.configuration())
+	} else {
+		b.customer = StartCustomer(b.network, b.peer.configuration(), files...)
+	}
 	b.start()
 	b.record()
-	b.customer = StartCustomer(b.network, b.peer.configuration(), files...)
 	b.stopService = netnstest.Serve(b.network.Customer, Services[0]+":8443")
 	return b
 }
@@ -215,7 +229,7 @@ func (b *bench) gatewayFlags() []string {
 
 func (b *bench) start() {
 	GinkgoHelper()
-	log, err := os.Create(b.path("gateway.log"))
+	log, err := os.OpenFile(b.path("gateway.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(log.Close)
 	cmd := Command(b.network.Gateway, append([]string{program("ipsec-gateway"), "run"}, b.gatewayFlags()...)...)

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -34,6 +35,9 @@ type fault struct {
 	beside  signature.Parameter
 }
 
+// edited is a peer with something else in its configuration.
+func edited(words ...string) func(p *peer) { return func(p *peer) { p.edit = words } }
+
 // each does the same to every child.
 func each(list *[]string, value string) {
 	for i := range *list {
@@ -63,6 +67,13 @@ var faults = []fault{
 	{name: "its private address as identity", versions: "12", peer: func(p *peer) { p.id = "192.168.1.5" }, parameter: signature.OwnIdentityValue, side: signature.Customer},
 	{name: "the gateway's private address as peer identity", versions: "12", peer: func(p *peer) { p.gatewayID = GatewaySegment }, parameter: signature.PeerIdentity, side: signature.Customer},
 	{name: "a name as peer identity", versions: "12", peer: func(p *peer) { p.gatewayID = "fqdn:gateway.example" }, parameter: signature.PeerIdentity, side: signature.Customer},
+	{name: "a distinguished name as identity", versions: "12", peer: func(p *peer) { p.id = `"C=AU, O=Agency A, CN=vpn"` }, parameter: signature.OwnIdentityType, side: signature.Customer},
+	{name: "a key id that reads like the agreed address", versions: "12", peer: func(p *peer) { p.id = "keyid:" + Endpoint }, parameter: signature.OwnIdentityType, side: signature.Customer},
+	{name: "a peer identity that reads like the gateway's address", versions: "1", peer: func(p *peer) { p.gatewayID = "keyid:" + GatewayPublic }, parameter: signature.PeerIdentity, side: signature.Customer},
+	{name: "a peer identity that reads like the gateway's address", versions: "2", peer: func(p *peer) { p.gatewayID = "keyid:" + GatewayPublic }, parameter: signature.OwnIdentityType, side: signature.Customer},
+	{name: "no key for this gateway", versions: "1", peer: edited("ike-platform { id = "+GatewayPublic, "ike-platform { id = 192.0.2.9"), parameter: signature.PreSharedKey, side: signature.Customer},
+	{name: "a user's password besides the key", versions: "1", peer: edited("remote { auth", "local-user { auth = xauth }\n remote { auth"), parameter: signature.AuthMethod, side: signature.Customer},
+	{name: "EAP instead of a key", versions: "2", peer: edited("local { auth = psk", "local { auth = eap"), parameter: signature.AuthMethod, side: signature.Customer},
 	{name: "hammering with a wrong key", versions: "12", peer: func(p *peer) { p.key = "wrong" + key },
 		before: func(b *bench) {
 			for range 4 {
@@ -130,6 +141,13 @@ var faults = []fault{
 		after: func(b *bench) { _ = b.customer.Try("--rekey", "--child", "pair-0") }, parameter: signature.ESPGroup, side: signature.Customer},
 	{name: "phase 2 group 2, at the first rekeying", versions: "2", peer: func(p *peer) { p.esp = "aes256-sha256-modp1024" },
 		after: func(b *bench) { _ = b.customer.Try("--rekey", "--child", "pair-0") }, parameter: signature.ESPGroup, side: signature.Customer},
+	{name: "extended sequence numbers", versions: "12", peer: func(p *peer) { p.esp += "-esn" }, parameter: signature.ESPSequence, side: signature.Customer},
+	{name: "AH instead of ESP", versions: "12", peer: edited("esp_proposals = aes256-sha256", "ah_proposals = sha256"), parameter: signature.ESPMode, side: signature.Customer},
+	{name: "transport mode", versions: "12", peer: func(p *peer) {
+		p.edit = []string{"esp_proposals", "mode = transport\n esp_proposals"}
+		p.local, p.remote = []string{Endpoint}, []string{GatewayPublic}
+	}, parameter: signature.ESPMode, side: signature.Customer},
+	{name: "a request for a virtual address", versions: "2", peer: edited("local_addrs", "vips = 0.0.0.0\n local_addrs"), parameter: signature.VirtualAddress, side: signature.Customer},
 	{name: "swapped selectors", versions: "12", peer: func(p *peer) { each(&p.local, "10.20.0.0/26"); each(&p.remote, "10.150.0.0/16") }, parameter: signature.Selectors, side: signature.Customer},
 	{name: "another private network", versions: "12", peer: func(p *peer) { each(&p.local, "10.99.0.0/16") }, parameter: signature.PrivateSelector, side: signature.Customer},
 	{name: "another segment", versions: "12", peer: func(p *peer) { each(&p.remote, "10.21.0.0/26") }, parameter: signature.SegmentSelector, side: signature.Customer},
@@ -164,14 +182,25 @@ var faults = []fault{
 		b.block("-s " + GatewayPublic + " -p udp --sport 4500")
 		_ = b.customer.Try("--initiate", "--child", "pair-0", "--timeout", "13")
 	}, silent: true, parameter: signature.AnswersOn4500, side: signature.Between},
+	{name: "a path that swallows large IKE packets", versions: "2", both: certified(valid), before: func(b *bench) {
+		b.block("-d " + GatewayPublic + " -p udp -m length --length 1000:")
+	}, parameter: signature.LargePackets, side: signature.Between},
+	{name: "a tunnel that the gateway's restart ended", versions: "12", after: func(b *bench) { b.restart(); b.use() }, parameter: doctor.DeadPeer, side: signature.Customer},
+	{name: "a tunnel that the gateway's restart ended, and a device that looks for it", versions: "12",
+		peer: edited("aggressive", "dpd_delay = 1s\n aggressive"), after: func(b *bench) { b.restart() }, parameter: doctor.DeadPeer, side: signature.Customer},
 	{name: "NAT without NAT traversal", versions: "1", bench: settings{nat: NAT{Customer: true}}, before: func(b *bench) { b.withoutNATTraversal() }, parameter: signature.NATTraversal, side: signature.Customer},
 	{name: "ESP to the gateway blocked", versions: "12", after: func(b *bench) { b.block("-d " + GatewayPublic + " -p udp --dport 4500 -m u32 ! --u32 0>>22&0x3C@8=0") }, parameter: doctor.NoAnswer, side: signature.Customer},
 	{name: "ESP from the gateway blocked", versions: "12", after: func(b *bench) { b.block("-s " + GatewayPublic + " -p udp --sport 4500 -m u32 ! --u32 0>>22&0x3C@8=0") }, parameter: doctor.NoAnswer, side: signature.Customer},
+	{name: "IP protocol 50 to the gateway blocked", versions: "1", bench: settings{kernel: true}, after: func(b *bench) { b.block("-d " + GatewayPublic + " -p esp") }, parameter: doctor.NoAnswer, side: signature.Customer},
+	{name: "IP protocol 50 from the gateway blocked", versions: "2", bench: settings{kernel: true}, after: func(b *bench) { b.block("-s " + GatewayPublic + " -p esp") }, parameter: doctor.NoAnswer, side: signature.Customer},
 	{name: "a path that swallows large packets", versions: "12", after: func(b *bench) { b.block("-p udp -m length --length 1300:") }, parameter: doctor.MTU, side: signature.Between},
 	// Behind the endpoint.
 	{name: "their firewall drops what comes out of the tunnel", versions: "12", after: func(b *bench) { b.in(b.network.Customer, "iptables -w -I INPUT -s 10.20.0.0/26 -j DROP") }, parameter: doctor.NoAnswer, side: signature.Customer},
 	{name: "no route back into the tunnel", versions: "12", after: func(b *bench) {
 		b.in(b.network.Customer, "ip rule add to 10.20.0.0/26 priority 10 blackhole")
+	}, parameter: doctor.NoAnswer, side: signature.Customer},
+	{name: "no way back for one network", versions: "12", after: func(b *bench) {
+		b.in(b.network.Customer, "ip rule add from 172.30.8.0/22 to 10.20.0.0/26 priority 10 blackhole")
 	}, parameter: doctor.NoAnswer, side: signature.Customer},
 	{name: "a service that is down", versions: "12", after: func(b *bench) { _ = b.stopService() }, parameter: doctor.ServiceThere, side: signature.Customer},
 	{name: "a service whose firewall is closed", versions: "12", after: func(b *bench) { b.in(b.network.Customer, "iptables -w -I INPUT -p tcp --dport 8443 -j DROP") }, parameter: doctor.ServiceThere, side: signature.Customer},
@@ -187,10 +216,19 @@ var faults = []fault{
 		}()
 	}, silent: true, parameter: signature.GatewayFirewall, side: signature.Platform},
 	{name: "our firewall drops IKE on its way out", versions: "12", before: func(b *bench) { b.in(b.network.Gateway, "iptables -w -I OUTPUT -p udp --sport 500 -j DROP") }, parameter: signature.GatewayFirewall, side: signature.Platform},
+	{name: "our firewall drops ESP on its way in", versions: "12", after: func(b *bench) {
+		b.in(b.network.Gateway, "iptables -w -I INPUT -p udp --dport 4500 -m u32 ! --u32 0>>22&0x3C@8=0 -j DROP")
+	}, parameter: signature.GatewayFirewall, side: signature.Platform},
+	{name: "our firewall drops IP protocol 50 on its way out", versions: "2", bench: settings{kernel: true}, after: func(b *bench) { b.in(b.network.Gateway, "iptables -w -I OUTPUT -p esp -j DROP") }, parameter: signature.GatewayFirewall, side: signature.Platform},
 	{name: "the gateway's process gone", versions: "12", after: func(b *bench) { b.process.Kill().Wait("5s") }, parameter: doctor.ServiceHere, side: signature.Platform},
 	{name: "the egress rules gone", versions: "12", after: func(b *bench) { b.enforcer(false) }, parameter: doctor.Rules, side: signature.Platform},
 	{name: "an enforcer that says nothing", versions: "12", after: func(b *bench) { Expect(os.Remove(b.path("enforcer.json"))).To(Succeed()) }, parameter: doctor.Rules, side: signature.Platform},
 	{name: "a charon that lost its connections", versions: "12", before: func(b *bench) { b.unload() }, parameter: signature.GatewayConnection, side: signature.Platform},
+	{name: "a key that waits for a reload", versions: "12", after: func(b *bench) { b.write("psk.json", object{"psk_a": "new" + key, "active_psk": "a"}) }, parameter: signature.GatewayConnection, side: signature.Platform},
+	{name: "a configuration that waits for a reload", versions: "12", after: func(b *bench) {
+		b.gateway["ike"] = "auto"
+		b.write("gateway.json", b.gateway)
+	}, parameter: signature.GatewayConnection, side: signature.Platform},
 	{name: "no forwarding", versions: "12", after: func(b *bench) { b.in(b.network.Gateway, "sysctl -qw net.ipv4.ip_forward=0") }, parameter: doctor.Forwarding, side: signature.Platform},
 	{name: "a wrong configuration", versions: "12", after: func(b *bench) {
 		b.write("gateway.json", object{"ike": "3"})
@@ -223,11 +261,8 @@ var _ = Describe("The doctor names exactly", func() {
 					_ = b.fail()
 				}
 				// Longer than a customer's charon waits before it repeats a packet again.
-				listen := "20s"
-				if f.parameter == doctor.NoPackets {
-					listen = "1s"
-				}
-				report, code := b.ask("--listen", listen)
+				listen := map[signature.Parameter]string{doctor.NoPackets: "1s", doctor.DeadPeer: "3s"}[f.parameter]
+				report, code := b.ask("--listen", cmp.Or(listen, "20s"))
 				Expect(report.Problems).NotTo(BeEmpty())
 				var named, beside []string
 				for _, problem := range report.Problems {

@@ -3,6 +3,7 @@ package faults_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,19 @@ func (b *bench) renew(times int) {
 		b.customer.Swanctl("--rekey", "--ike-id", strconv.Itoa(i+1))
 		b.logs(map[int]string{1: "detected reauth of existing IKE_SA", 2: "] rekeyed between"}[b.peer.version], i+1)
 	}
+}
+
+// restart kills the gateway, so that it tells nobody, and starts it anew.
+func (b *bench) restart() {
+	GinkgoHelper()
+	b.process.Kill().Wait("5s")
+	b.start()
+}
+
+// use lets a computer behind the endpoint send into the tunnel, for as long as the spec runs.
+func (b *bench) use() {
+	GinkgoHelper()
+	Start(exec.Command("ip", "netns", "exec", b.network.Customer, "bash", "-c", "while sleep 0.1; do echo >/dev/udp/"+GatewaySegment+"/9; done"))
 }
 
 // logs waits until the gateway has logged something so many times.

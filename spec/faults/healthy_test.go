@@ -21,6 +21,13 @@ var _ = Describe("The doctor raises no alarm", func() {
 		Expect(report.UnknownLines).To(BeEmpty())
 	}
 	for _, version := range []int{1, 2} {
+		It(fmt.Sprintf("on a tunnel of IP protocol 50, during rekeying (IKEv%d)", version), func() {
+			b := newBench(healthyPeer(version), settings{kernel: true})
+			Expect(b.initiate()).To(Succeed())
+			b.rekey(1)
+			healthy(b)
+		})
+
 		for name, s := range map[string]settings{
 			"on a tunnel": {}, "on a gateway for either version": {ike: "auto"}, "on an idle tunnel without targets": {noProbes: true},
 			"behind the cloud's 1:1 NAT": {nat: NAT{Gateway: true}}, "with the customer behind NAT": {nat: NAT{Customer: true}},

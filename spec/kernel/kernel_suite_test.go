@@ -93,31 +93,58 @@ exit 1`
 
 // lab runs one lab in a guest of its own.
 func lab(ctx context.Context, release string, args ...string) outcome {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	share, err := os.MkdirTemp("", "kernel-spec-")
 	if err != nil {
 		return outcome{Failed: err.Error()}
 	}
 	defer os.RemoveAll(share)
-	cmd := exec.CommandContext(ctx, "spec/kernel/uml", append([]string{share, "bash", "-c", script, "lab", share, "--release", release}, args...)...)
+	out := guest(ctx, share, append([]string{"bash", "-c", script, "lab", share, "--release", release}, args...)...)
+	if data, err := os.ReadFile(filepath.Join(share, "promises.json")); err == nil {
+		if err := json.Unmarshal(data, &out.Promises); err != nil {
+			out.Failed = fmt.Sprintf("lab check --json: %s", err)
+		}
+	}
+	return out
+}
+
+// guest runs a command in a guest that may write below share.
+func guest(ctx context.Context, share string, command ...string) outcome {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "spec/kernel/uml", append([]string{share}, command...)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "MEMORY="+memory)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	said, err := cmd.CombinedOutput()
 	out := outcome{Output: string(said)}
-	if data, err := os.ReadFile(filepath.Join(share, "promises.json")); err == nil {
-		if err := json.Unmarshal(data, &out.Promises); err != nil {
-			out.Failed = fmt.Sprintf("lab check --json: %s", err)
-		}
-	}
 	if ctx.Err() != nil {
 		out.Failed = fmt.Sprintf("not within %s", patience)
 	} else if err != nil {
 		out.Failed = err.Error()
 	}
 	return out
+}
+
+// faults runs those specs of the fault catalogue that need the kernel's ESP.
+func faults(ctx context.Context) outcome {
+	share, err := os.MkdirTemp("", "kernel-spec-")
+	if err != nil {
+		return outcome{Failed: err.Error()}
+	}
+	defer os.RemoveAll(share)
+	for directory, build := range map[string][]string{
+		".":   {"go", "test", "-mod=readonly", "-c", "-o", share, "./spec/faults"},
+		"src": {"go", "build", "-mod=readonly", "-o", share, "./cmd/ipsec-gateway", "./cmd/tunnel-doctor"},
+	} {
+		cmd := exec.CommandContext(ctx, build[0], build[1:]...)
+		cmd.Dir, cmd.Env = filepath.Join(root, directory), append(os.Environ(), "GOWORK=off")
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return outcome{Output: string(said), Failed: err.Error()}
+		}
+	}
+	return guest(ctx, share, "bash", "-c", `cd spec/faults && PROGRAMS=$1 STRONGSWAN_DIR=$2 exec "$1/faults.test" -ginkgo.v -ginkgo.no-color -ginkgo.focus "IP protocol 50"`,
+		"faults", share, os.Getenv("STRONGSWAN_DIR"))
 }
 
 // table is how a person reads the promises.

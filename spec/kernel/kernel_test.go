@@ -2,6 +2,7 @@ package kernel_test
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"sync"
 
@@ -28,6 +29,7 @@ var _ = Describe("the lab on a kernel with ESP", Ordered, ContinueOnFailure, fun
 		{"with IKEv1 and a NAT before the gateway", []string{"--ike", "1", "--gateway-nat"}, inUDP},
 	}
 	outcomes := make([]chan outcome, len(variants))
+	faulty := make(chan outcome, 1)
 
 	// The guests run at the same time, but no more of them than there are processors: each has one.
 	BeforeAll(func() {
@@ -50,6 +52,13 @@ var _ = Describe("the lab on a kernel with ESP", Ordered, ContinueOnFailure, fun
 				outcomes[i] <- lab(ctx, release, variant.args...)
 			})
 		}
+		if os.Getenv("STRONGSWAN_DIR") != "" {
+			guests.Go(func() {
+				processors <- struct{}{}
+				defer func() { <-processors }()
+				faulty <- faults(ctx)
+			})
+		}
 	})
 
 	for i, variant := range variants {
@@ -64,4 +73,15 @@ var _ = Describe("the lab on a kernel with ESP", Ordered, ContinueOnFailure, fun
 			Expect(got.Promises).To(ContainElement(HaveField("Evidence", MatchRegexp(variant.wire))))
 		}, NodeTimeout(3*patience))
 	}
+
+	It("lets the doctor say where the kernel's ESP is blocked", func(ctx SpecContext) {
+		if os.Getenv("STRONGSWAN_DIR") == "" {
+			Skip("needs the release's strongSwan: build package strongswan and set STRONGSWAN_DIR")
+		}
+		var got outcome
+		Eventually(ctx, faulty).Should(Receive(&got))
+		GinkgoWriter.Print(got.Output)
+		Expect(got.Failed).To(BeEmpty())
+		Expect(got.Output).To(ContainSubstring("5 Passed | 0 Failed"))
+	}, NodeTimeout(3*patience))
 })

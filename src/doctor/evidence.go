@@ -145,17 +145,20 @@ type IKE struct {
 	Certificates bool
 	SAs          []vici.SA
 	// Before are the SAs before the probes were sent.
-	Before   []vici.SA
+	Before []vici.SA
+	// SPIs counts the ESP on the wire while the probes were sent, by the tunnel's SPI as charon writes it; nil
+	// if it could not be heard.
+	SPIs     map[string]int
 	Contacts map[netip.Addr]signature.Contact
 	Findings []signature.Finding
 	// Unknown are charon's lines that no signature knows.
 	Unknown []signature.Line
 	// LogProblem says why charon's log could not be read.
 	LogProblem string
-	// Wire counts the endpoint's IKE packets that reached the interface while it was listened to, Listened
-	// is for how long that was.
-	Wire     map[netip.Addr]int
-	Listened time.Duration
+	// Wire counts the endpoint's first packets of an exchange that reached the interface while it was
+	// listened to, Stale its packets of a tunnel that stood before; Listened is for how long that was.
+	Wire, Stale map[netip.Addr]int
+	Listened    time.Duration
 }
 
 // Probe is what asking a target came to.

@@ -19,6 +19,7 @@ const (
 	RouteOut      signature.Parameter = "default route"
 	RouteToTunnel signature.Parameter = "route to the gateway"
 	NoPackets     signature.Parameter = "IKE packets to the gateway"
+	DeadPeer      signature.Parameter = "dead peer detection"
 	PairMissing   signature.Parameter = "missing selector pair"
 	NoAnswer      signature.Parameter = "return traffic"
 	ServiceThere  signature.Parameter = "service in the private network"

@@ -101,6 +101,17 @@ var _ = Describe("The doctor", func() {
 			e.IKE.Wire = map[netip.Addr]int{endpoint: 3}
 			return e
 		}(), "firewall on the gateway / platform"),
+		Entry("packets of a tunnel that is gone, however lately charon was heard of", func() doctor.Evidence {
+			e := silent()
+			e.IKE.Contacts = map[netip.Addr]signature.Contact{endpoint: {Packets: 9, Last: now}}
+			e.IKE.Stale = map[netip.Addr]int{endpoint: 3}
+			return e
+		}(), "dead peer detection / customer"),
+		Entry("packets of a tunnel that is gone, and of a new one", func() doctor.Evidence {
+			e := silent()
+			e.IKE.Stale, e.IKE.Wire = map[netip.Addr]int{endpoint: 3}, map[netip.Addr]int{endpoint: 1}
+			return e
+		}(), "firewall on the gateway / platform"),
 		Entry("own packets that do not enter the tunnel", func() doctor.Evidence {
 			e := healthy()
 			e.Probes = []doctor.Probe{{Pair: e.Connection.Pairs()[0], Name: "icmp://10.150.0.1", Result: check.Result{Asked: true}}}

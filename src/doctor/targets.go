@@ -8,6 +8,8 @@ import (
 	"privnet/connection"
 	"privnet/doctor/advice"
 	"privnet/doctor/signature"
+	"privnet/ipsec/vici"
+	"privnet/probe/coverage"
 )
 
 // targets are the checks of what passes through the tunnel.
@@ -92,8 +94,14 @@ func (x *examination) bothWays(pair connection.Pair, name string, probes []Probe
 			Parameter: Rules, Side: signature.Platform, Got: name,
 			Change: "see where the kernel sends them (ip route get, ip rule, ip xfrm policy) and what /var/vcap/sys/run/egress-enforcer/status.json says; then monit restart ipsec-gateway",
 		})
+	case asked && in == 0 && x.dropped(pair) != "":
+		x.judge("traffic", name, x.dropped(pair), Problem{Parameter: signature.GatewayFirewall, Side: signature.Platform, Got: name})
 	case asked && in == 0:
 		x.judge("traffic", name, counts+": packets leave through the tunnel, and none comes back", x.noAnswer(pair))
+	case asked && x.sharesTunnel(pair):
+		p := x.noAnswer(pair)
+		p.What = fmt.Sprintf("packets from %s to %s leave through the tunnel and no target answers, while other networks answer through the same tunnel: a route or a rule for this network is missing behind the device, or all its targets are down", pair.Segment, pair.PrivateNetwork)
+		x.judge("traffic", name, "no target answers; others do through the same tunnel", p)
 	case asked:
 		x.check("traffic", name, OK, counts+"; something comes back, but no answer of a target")
 		return true
@@ -107,6 +115,55 @@ func (x *examination) bothWays(pair connection.Pair, name string, probes []Probe
 	return false
 }
 
+// sharesTunnel says whether a CHILD_SA of the pair brought the answers of another pair's targets: then its
+// counters do not tell of this one.
+func (x *examination) sharesTunnel(pair connection.Pair) bool {
+	return slices.ContainsFunc(x.children(pair), func(child vici.Child) bool {
+		return slices.ContainsFunc(x.Probes, func(p Probe) bool {
+			return p.Pair != pair && p.Result.Reached && coverage.Touches(p.Pair, child)
+		})
+	})
+}
+
+// dropped says what this VM itself drops of a pair's ESP: what the wire saw and the tunnel did not, or the other
+// way round. It is empty if that is nothing.
+func (x *examination) dropped(pair connection.Pair) string {
+	in, out := 0, 0
+	for _, child := range x.children(pair) {
+		in, out = in+x.IKE.SPIs[child.SPIIn], out+x.IKE.SPIs[child.SPIOut]
+	}
+	switch {
+	case x.IKE.SPIs == nil:
+	case in > 0:
+		return fmt.Sprintf("%d packets with ESP of this tunnel reach the interface and none reaches the tunnel: a rule on this VM drops them", in)
+	case out == 0:
+		return "packets enter the tunnel and no ESP leaves the interface: a rule on this VM drops it"
+	}
+	return ""
+}
+
+// children carry the pair, now or before the probes were sent.
+func (x *examination) children(pair connection.Pair) []vici.Child {
+	return append(coverage.Of(pair, x.Connection.Endpoints, x.IKE.Before).Children, coverage.Of(pair, x.Connection.Endpoints, x.IKE.SAs).Children...)
+}
+
+// esp is how ESP travels, as a firewall has it.
+func (x *examination) esp(pair connection.Pair) string {
+	inUDP, children := 0, x.children(pair)
+	for _, child := range children {
+		if child.Encap {
+			inUDP++
+		}
+	}
+	switch {
+	case len(children) == 0:
+		return "IP protocol 50 or UDP 4500"
+	case inUDP == 0:
+		return "IP protocol 50"
+	}
+	return "in UDP 4500"
+}
+
 // noAnswer is what is known where packets leave and none comes back: not yet which of three it is.
 func (x *examination) noAnswer(pair connection.Pair) Problem {
 	device := ""
@@ -115,8 +172,8 @@ func (x *examination) noAnswer(pair connection.Pair) Problem {
 	}
 	return Problem{
 		Parameter: NoAnswer, Side: signature.Customer, Device: device,
-		What: fmt.Sprintf("packets from %s to %s leave through the tunnel and nothing comes back; if the device counts no decrypted packets, ESP (IP protocol 50 or UDP 4500) is blocked before it, and else a route or a rule is missing behind it",
-			pair.Segment, pair.PrivateNetwork),
+		What: fmt.Sprintf("packets from %s to %s leave through the tunnel and nothing comes back; if the device counts no decrypted packets, ESP (%s) is blocked before it, and else a route or a rule is missing behind it",
+			pair.Segment, pair.PrivateNetwork, x.esp(pair)),
 		Change: advice.For(device, NoAnswer, pair.Segment.String()),
 	}
 }

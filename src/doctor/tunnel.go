@@ -23,8 +23,8 @@ var phase1 = []struct {
 	name       string
 	parameters []signature.Parameter
 }{
-	{"IKE packets from the endpoint", []signature.Parameter{signature.SourceAddress, signature.GatewayFirewall, signature.GatewayConnection, signature.AnswersOn500, signature.RequestsOn4500, signature.AnswersOn4500, signature.Retries}},
-	{"phase 1", []signature.Parameter{signature.IKEVersion, signature.IKEEncryption, signature.IKEHash, signature.IKEPRF, signature.IKEGroup, signature.ExchangeMode, signature.Path, signature.OneBox, signature.IKELifetime, signature.IdleTimeout, signature.NATTraversal}},
+	{"IKE packets from the endpoint", []signature.Parameter{signature.SourceAddress, signature.GatewayFirewall, signature.GatewayConnection, signature.AnswersOn500, signature.RequestsOn4500, signature.AnswersOn4500, signature.LargePackets, signature.Retries}},
+	{"phase 1", []signature.Parameter{signature.Refusal, signature.IKEVersion, signature.IKEEncryption, signature.IKEHash, signature.IKEPRF, signature.IKEGroup, signature.ExchangeMode, signature.Path, signature.OneBox, signature.IKELifetime, signature.IdleTimeout, signature.NATTraversal}},
 	{"identity", []signature.Parameter{signature.AuthMethod, signature.OwnIdentityType, signature.OwnIdentityValue, signature.PeerIdentity}},
 	{proof, []signature.Parameter{signature.PreSharedKey, signature.GatewayKey, signature.Certificate, signature.Clock, signature.CertificateCA, signature.CertificateName, signature.Revoked, signature.GatewayTrust}},
 }
@@ -126,6 +126,14 @@ func (x *examination) established(name string) string {
 func (x *examination) packets() {
 	name := phase1[0].name
 	for _, e := range x.Connection.Endpoints {
+		if x.IKE.Stale[e.Address] > 0 && x.IKE.Wire[e.Address] == 0 {
+			x.judge(name, "", fmt.Sprintf("%s sends packets of a tunnel that the gateway does not have, and opens no new one", e.Address), Problem{
+				Parameter: DeadPeer, Side: signature.Customer, Device: e.Device, Change: advice.For(e.Device, DeadPeer, ""),
+				What: "the endpoint still uses a tunnel that ended here, as when the gateway was started anew, and opens no new one: its dead peer detection is off or has not found out yet",
+			})
+			x.blocked = true
+			return
+		}
 		contact := x.IKE.Contacts[e.Address]
 		if contact.Packets > 0 && x.Now.Sub(contact.Last) < silence {
 			x.check(name, "", OK, fmt.Sprintf("%d packets from %s, the last %s ago", contact.Packets, e.Address, x.Now.Sub(contact.Last).Round(time.Second)))
@@ -269,7 +277,7 @@ func (x *examination) pair(pair connection.Pair, findings []signature.Finding) b
 
 func (x *examination) isPhase2(f signature.Finding) bool {
 	return strings.HasPrefix(string(f.Parameter), "phase 2") ||
-		slices.Contains([]signature.Parameter{signature.PrivateSelector, signature.SegmentSelector, signature.Selectors}, f.Parameter)
+		slices.Contains([]signature.Parameter{signature.PrivateSelector, signature.SegmentSelector, signature.Selectors, signature.VirtualAddress}, f.Parameter)
 }
 
 // narrow names what was agreed narrower than declared.

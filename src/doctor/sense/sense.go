@@ -109,7 +109,10 @@ func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
 		})
 	}
 	if carries {
-		e.Probes = probes(ctx, c)
+		spis := overhear(ctx, func() { e.Probes = probes(ctx, c) })
+		if e.IKE != nil {
+			e.IKE.SPIs = spis
+		}
 		e.PathMTU = pathMTU(c, e.Probes)
 	}
 	if e.IKE != nil && e.IKE.Problem == "" {
@@ -120,6 +123,26 @@ func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
 	}
 	e.Now = time.Now()
 	return e
+}
+
+// overhear counts the ESP on the wire by its SPI while something is done; nil if it cannot be heard.
+func overhear(ctx context.Context, do func()) map[string]int {
+	ctx, cancel := context.WithCancel(ctx)
+	spis, ready, ended := map[string]int{}, make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- wire.ListenESP(ctx, func() { close(ready) }, func(p wire.ESP) { spis[p.SPI]++ })
+	}()
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- err
+	}
+	do()
+	cancel()
+	if <-ended != nil {
+		return nil
+	}
+	return spis
 }
 
 // Agreed is what charon's log is compared with: the connection, and the gateway's configuration where that
@@ -157,7 +180,7 @@ func (s Senses) ike(ctx context.Context, c doctor.Config) (out *doctor.IKE, prob
 	up := slices.ContainsFunc(out.SAs, vici.SA.IsEstablished)
 	if out.Problem == "" && !up && !told(reader) {
 		out.Listened = c.Listen
-		out.Wire = s.listen(ctx, c, reader)
+		out.Wire, out.Stale = s.listen(ctx, c, reader)
 		// What came between the reading and the listening is in the log only.
 		again := signature.NewReader(reader.Expect)
 		if readLog(s.Log, again.Read) == nil {
@@ -186,6 +209,8 @@ func (s Senses) askCharon(ctx context.Context, valid bool, out *doctor.IKE) {
 		soon, cancel := context.WithTimeout(ctx, settling)
 		if err := s.Job().Ready(soon); err != nil {
 			out.Missing = err.Error()
+		} else if s.waits(soon) {
+			out.Missing = "the job's files have changed since charon was told what they hold: they wait for a reload"
 		}
 		cancel()
 	}
@@ -197,20 +222,49 @@ func (s Senses) askCharon(ctx context.Context, valid bool, out *doctor.IKE) {
 	out.SAs = sas
 }
 
-// listen follows charon's log and the wire at once and counts what the wire brought from each endpoint. It
-// ends early when the log has told what is wrong.
-func (s Senses) listen(ctx context.Context, c doctor.Config, reader *signature.Reader) map[netip.Addr]int {
+// waits says whether the gateway's files wait for a reload, and not only for the end of one.
+func (s Senses) waits(ctx context.Context) bool {
+	for {
+		waits, err := s.Job().Waits()
+		if err != nil || !waits || ctx.Err() != nil {
+			return err == nil && waits
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(glance):
+		}
+	}
+}
+
+// listen follows charon's log and the wire at once and counts what the wire brought from each endpoint: first
+// packets of an exchange, and those of a tunnel that stood before. It ends early when the log or the wire has
+// told what is wrong.
+func (s Senses) listen(ctx context.Context, c doctor.Config, reader *signature.Reader) (counts, stale map[netip.Addr]int) {
 	ctx, cancel := context.WithTimeout(ctx, c.Listen)
 	defer cancel()
 	var lock sync.Mutex
-	counts := map[netip.Addr]int{}
+	begun := time.Now()
+	counts, stale = map[netip.Addr]int{}, map[netip.Addr]int{}
 	var ears sync.WaitGroup
 	ears.Go(func() {
 		_ = wire.Listen(ctx, func() {}, func(p wire.Packet) {
 			lock.Lock()
 			defer lock.Unlock()
-			if !p.Outgoing {
+			switch {
+			case p.Outgoing:
+			case p.Begins():
 				counts[p.From.Addr()]++
+			default:
+				stale[p.From.Addr()]++
+			}
+		})
+	})
+	ears.Go(func() {
+		_ = wire.ListenESP(ctx, func() {}, func(p wire.ESP) {
+			lock.Lock()
+			defer lock.Unlock()
+			if !p.Outgoing {
+				stale[p.From]++
 			}
 		})
 	})
@@ -243,7 +297,13 @@ func (s Senses) listen(ctx context.Context, c doctor.Config, reader *signature.R
 	}
 	cancel()
 	ears.Wait()
-	return counts
+	for _, e := range c.Connection.Endpoints {
+		// charon logs no packet of a tunnel that it does not have: these are of one that begins.
+		if reader.Contact(e.Address).Last.After(begun) {
+			delete(stale, e.Address)
+		}
+	}
+	return counts, stale
 }
 
 // told says whether the log tells what is wrong.

@@ -6,7 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"go4.org/netipx"
+
 	"privnet/connection"
+	"privnet/ipsec/vici"
 )
 
 // exchange is what the lines on one IKE_SA have said so far.
@@ -19,8 +22,10 @@ type exchange struct {
 	received, configured string
 	method, local, id    string
 	// parsed is the last kind of message understood, repeats how often it came again.
-	parsed      string
-	repeats     int
+	parsed  string
+	repeats int
+	// transport says that its last message asks for transport mode.
+	transport   bool
 	established time.Time
 	children    int
 	failed      bool
@@ -35,13 +40,24 @@ func proposals(r *Reader, x *exchange, _ map[string]string) []Finding {
 	phase1 := strings.HasPrefix(x.received, "IKE:")
 	inAuth := x.ike == 2 && x.parsed == "IKE_AUTH"
 	if strings.HasPrefix(x.received, "AH:") {
-		return []Finding{{Parameter: ESPMode, Got: "AH", Want: "ESP"}}
+		return []Finding{{Parameter: ESPMode, Got: "AH", Want: "ESP", Meaning: "the endpoint asks for AH, which encrypts nothing"}}
 	}
 	return named(difference(parseProposals(x.received), parseProposals(x.configured), inAuth), phase1)
 }
 
-func selectors(r *Reader, _ *exchange, match map[string]string) []Finding {
-	return r.Expect.Compare(parseSelectors(match["ours"]), parseSelectors(match["theirs"]))
+func selectors(r *Reader, x *exchange, match map[string]string) []Finding {
+	ours, theirs := parseSelectors(match["ours"]), parseSelectors(match["theirs"])
+	// IKEv1 does not say so in clear, but only then an endpoint asks for the two devices' own addresses.
+	devices := isHost(ours, r.Expect.Gateway) && isHost(theirs, x.remote)
+	if x.transport || devices {
+		return []Finding{{Parameter: ESPMode, Got: "transport", Want: "tunnel", Meaning: "the endpoint asks for transport mode, in which the two devices talk and no networks behind them"}}
+	}
+	return r.Expect.Compare(ours, theirs)
+}
+
+// isHost says whether selectors are one address alone.
+func isHost(selectors []vici.Selector, address netip.Addr) bool {
+	return len(selectors) == 1 && selectors[0].Range == netipx.IPRangeFrom(address, address)
 }
 
 // noConfig is charon's answer to a peer for which it has no connection: of another address, or version.
@@ -123,13 +139,33 @@ func identities(r *Reader, x *exchange, _ map[string]string) []Finding {
 	if !declared {
 		return nil
 	}
-	want := endpoint.ID
-	f := Finding{
-		Got: IdentityType(x.id) + " " + x.id, Want: IdentityType(want) + " " + strings.TrimPrefix(want, "keyid:"),
-		Parameter: OwnIdentityValue,
+	want := strings.TrimPrefix(endpoint.ID, "keyid:")
+	right := IdentityType(endpoint.ID) + " " + want
+	switch {
+	case x.id == want && x.ike == 2 && x.local == r.Expect.Gateway.String():
+		return []Finding{{
+			Parameter: OwnIdentityType, Got: want + " for itself and " + x.local + " for the gateway", Want: right + " and IP address " + x.local,
+			Meaning: "both identities that the endpoint names read as agreed, and one of them is of another type: its own, or the one that it expects of the gateway",
+		}}
+	case x.id == want:
+		return []Finding{{
+			Parameter: OwnIdentityType, Got: want + " as another type", Want: right,
+			Meaning: "the endpoint presents an identity that reads as agreed and is of another type",
+		}}
+	case IdentityType(x.id) != IdentityType(endpoint.ID):
+		return []Finding{{Parameter: OwnIdentityType, Got: IdentityType(x.id) + " " + x.id, Want: right}}
 	}
-	if IdentityType(x.id) != IdentityType(want) || x.id == strings.TrimPrefix(want, "keyid:") {
-		f.Parameter = OwnIdentityType
+	return []Finding{{Parameter: OwnIdentityValue, Got: IdentityType(x.id) + " " + x.id, Want: right}}
+}
+
+// brokenOff is of an endpoint that ends phase 1 before it is encrypted, and says why. charon ignores that, as
+// anybody could have sent it.
+func brokenOff(r *Reader, x *exchange, match map[string]string) []Finding {
+	switch {
+	case !x.established.IsZero():
+		return nil
+	case match["notify"] == "INVAL_KE" && !r.Expect.Certificates:
+		return []Finding{{Parameter: PreSharedKey, Got: "none", Meaning: "the endpoint breaks off where it needs the key: it holds none for this gateway's address or identity"}}
 	}
-	return []Finding{f}
+	return []Finding{{Parameter: Refusal, Got: match["notify"], Meaning: "the endpoint does not take the gateway's answer in phase 1 and breaks off; its own log says why"}}
 }

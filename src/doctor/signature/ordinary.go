@@ -12,6 +12,9 @@ var ordinaryForms = []string{
 	`charon (?:is )?(?:ready|started|stopped|starting).*`, `SIG(?:TERM|INT|HUP) received.*`, `loaded plugins: .*`,
 	`providers loaded by OpenSSL: .*`, `dropped capabilities, running as uid \d+, gid \d+`, `spawning \d+ worker threads`,
 	`WARNING: IKEv1 support is deprecated.*`, `(?:created|removed) TUN device: \S+`,
+	`unable to create IPv[46] routing table rule`,
+	// The kernel's ESP: drop policies, and whether the kernel has XFRM interfaces.
+	`vici installing '.*'`, `updating reqid for policy .* from \d+ to \d+`, `received netlink error: Unknown device type \(95\)`, `failed to create XFRM interface '\S+'`,
 	`flags changed for \S+ on \S+`, `interface \S+ (?:activated|deactivated|deleted|appeared)`, `\S+ (?:appeared on|disappeared from) \S+`,
 	`(?:added|removed|updated) vici connection: \S+`, `(?:loaded|unloaded) IKE shared key .*`, `unloaded shared key with id '.*'`, `loaded certificate .*`, `loaded \w+ private key`,
 	`vici (?:rekey|reauth|terminate) (?:CHILD|IKE)_SA .*`,
@@ -22,6 +25,7 @@ var ordinaryForms = []string{
 	`received fragment #\d+ of \d+, .*`, `splitting IKE message \(\d+ bytes\) into \d+ fragments`, `ignoring request with ID \d+, already processing`,
 	`received message ID \d+, expected \d+, ignored`, `retransmit \d+ of request with message ID \d+`, `sending DPD request`,
 	`received ESP_TFC_PADDING_NOT_SUPPORTED, not using ESPv3 TFC padding`, `received (?:NO_PROPOSAL_CHOSEN|INVALID_ID_INFORMATION|INITIAL_CONTACT|AUTHENTICATION_FAILED) (?:error )?notify`,
+	`ignoring unprotected INFORMATIONAL from [0-9a-fA-F.:]+`, `message verification failed`, `ignore malformed INFORMATIONAL request`,
 	`could not decrypt payloads`, `message parsing failed`, `[A-Z_0-9]+ request with message ID \d+ processing failed`,
 	// Phase 1.
 	`peer supports MOBIKE(?:, but disabled in config)?`, `DPD not supported by peer, disabled`, `selected peer config .*`, `no alternative config found`,
@@ -38,6 +42,7 @@ var ordinaryForms = []string{
 	`checking certificate status of ".*"`, `certificate status is (?:good|not available)`, `crl correctly signed by ".*"`, `crl is valid: until .*`,
 	`using cached crl`, `no issuer certificate found for ".*"`, `reached end of incomplete trust chain for .*`, `self-signed certificate ".*" is not trusted`,
 	// Phase 2.
+	`peer requested virtual IP \S+`, `no virtual IP found for \S+ requested by '.*'`, `configuration payload negotiation failed, no CHILD_SA built`,
 	`received \d+ lifebytes, configured \d+`, `outbound CHILD_SA .+ established with .*`, `rekeyed CHILD_SA .*`, `(?:delay )?closing (?:of )?(?:inbound )?CHILD_SA .*`,
 	`received DELETE for ESP CHILD_SA with SPI [0-9a-f]+`, `sending DELETE for ESP CHILD_SA with SPI [0-9a-f]+`, `CHILD_SA (?:\S+ )?closed`,
 	`establishing CHILD_SA \S+ reqid \d+`, `failed to establish CHILD_SA, keeping IKE_SA`, `CHILD_SA rekeying failed, trying again in \d+ seconds`,

@@ -14,9 +14,11 @@ const (
 	integrity
 	prf
 	group
+	// sequence is of the numbers in ESP: with 64 bits (ESN, RFC 4304) or without.
+	sequence
 )
 
-var kinds = []kind{encryption, integrity, prf, group}
+var kinds = []kind{encryption, integrity, prf, group, sequence}
 
 // proposal is the algorithms of one proposal, by kind.
 type proposal map[kind][]string
@@ -38,7 +40,9 @@ func parseProposals(text string) []proposal {
 		p := proposal{}
 		for _, name := range strings.Split(algorithms, "/") {
 			switch {
-			case name == "", name == "NO_EXT_SEQ", name == "EXT_SEQ":
+			case name == "":
+			case name == "NO_EXT_SEQ", name == "EXT_SEQ":
+				p[sequence] = append(p[sequence], name)
 			case strings.HasPrefix(name, "PRF_"):
 				p[prf] = append(p[prf], name)
 			case groupPattern.MatchString(name):
@@ -74,6 +78,7 @@ func compare(received, configured proposal, inAuth bool) []mismatch {
 		case k == integrity && (received.isAEAD() || configured.isAEAD()):
 		case k == group && len(got) == 0 && inAuth:
 			// IKEv2's first CHILD_SA has no key exchange of its own.
+		case k == sequence && (len(got) == 0 || len(want) == 0):
 		default:
 			out = append(out, mismatch{k, got, want})
 		}
@@ -154,10 +159,11 @@ var readable = map[string]string{
 	"MODP_6144": "group 17 (MODP-6144)", "MODP_8192": "group 18 (MODP-8192)", "ECP_256": "group 19 (ECP-256)",
 	"ECP_384": "group 20 (ECP-384)", "ECP_521": "group 21 (ECP-521)", "CURVE_25519": "group 31 (Curve25519)",
 	"AES_CBC_128": "AES-128-CBC", "AES_CBC_192": "AES-192-CBC", "AES_CBC_256": "AES-256-CBC",
-	"AES_GCM_16_128": "AES-128-GCM", "AES_GCM_16_256": "AES-256-GCM", "3DES_CBC": "3DES", "DES_CBC": "DES",
+	"AES_GCM_16_128": "AES-128-GCM", "AES_GCM_16_192": "AES-192-GCM", "AES_GCM_16_256": "AES-256-GCM", "3DES_CBC": "3DES", "DES_CBC": "DES",
+	"NULL":        "none",
 	"HMAC_MD5_96": "MD5", "HMAC_SHA1_96": "SHA-1", "HMAC_SHA2_256_128": "SHA-256", "HMAC_SHA2_384_192": "SHA-384",
 	"HMAC_SHA2_512_256": "SHA-512", "PRF_HMAC_MD5": "MD5", "PRF_HMAC_SHA1": "SHA-1",
-	"PRF_HMAC_SHA2_256": "SHA-256", "PRF_HMAC_SHA2_384": "SHA-384", "PRF_HMAC_SHA2_512": "SHA-512",
+	"EXT_SEQ": "on", "NO_EXT_SEQ": "off", "PRF_HMAC_SHA2_256": "SHA-256", "PRF_HMAC_SHA2_384": "SHA-384", "PRF_HMAC_SHA2_512": "SHA-512",
 }
 
 // Algorithm is charon's name of an algorithm in the words of an admin screen.
@@ -200,6 +206,8 @@ func named(d []mismatch, phase1 bool) []Finding {
 			continue // the same hash, already named
 		case m.kind == prf:
 			f.Parameter = IKEPRF
+		case m.kind == sequence:
+			f.Parameter = ESPSequence
 		case m.kind == group && phase1:
 			f.Parameter = IKEGroup
 		default:

@@ -3,6 +3,7 @@ package signature
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -144,6 +145,7 @@ func (x *exchange) apply(row Row, match map[string]string) {
 		}
 	case parsed:
 		x.parsed, x.repeats = match["exchange"], 0
+		x.transport = strings.Contains(match["payloads"], "N(USE_TRANSP)")
 		x.ike = version(x.parsed, x.ike)
 	case retransmitted:
 		x.repeats++
@@ -307,11 +309,12 @@ func (r *Reader) waiting(now time.Time, hammered bool) []Finding {
 			f.Meaning = "the endpoint repeats its first packets: the gateway's answers on UDP 500 do not reach it"
 		case x.repeats >= lost:
 			f.Signature, f.Parameter, f.stage = answersLost, AnswersOn4500, stageEstablished
-			f.Meaning = "the endpoint repeats its packets: the gateway's answers on UDP 4500 do not reach it"
+			f.Meaning = "the endpoint repeats its packets: the gateway's answers on UDP 4500 do not reach it" + r.largeToo()
 		case x.established.IsZero() && x.repeats == 0 && x.inPort == "500" && x.outPort == "500" && now.Sub(x.last) >= settled &&
 			(x.parsed == "IKE_SA_INIT" || x.parsed == "ID_PROT"):
 			f.Signature, f.Parameter = stoppedAfterAnswer, RequestsOn4500
-			f.Meaning = "the endpoint has taken the gateway's first answer, and its next packet, on UDP 4500, does not arrive"
+			f.Meaning = "the endpoint has taken the gateway's first answer, and its next packet, on UDP 4500, does not arrive" + r.largeToo() +
+				"; if the device's own log says that it holds no key for this gateway, it sends none"
 		default:
 			continue
 		}
@@ -322,6 +325,14 @@ func (r *Reader) waiting(now time.Time, hammered bool) []Finding {
 		out = append(out, f)
 	}
 	return out
+}
+
+// largeToo is what else may be where packets of phase 1 are large.
+func (r *Reader) largeToo() string {
+	if !r.Expect.Certificates {
+		return ""
+	}
+	return ", or only the small ones do: those with a certificate are large"
 }
 
 // Known says whether a row or an ordinary exchange has such a line.

@@ -80,6 +80,17 @@ var _ = Describe("A reader", func() {
 		Expect(findings[0].Got).To(Equal("valid from Oct 24 06:11:22 2020 to Nov 22 06:11:22 2026"))
 	})
 
+	It("says what an endpoint said that breaks phase 1 off, and believes nothing in clear of a tunnel that stands", func() {
+		packet := "received packet: from 198.51.100.10[4500] to 203.0.113.10[4500] (56 bytes)"
+		said := "parsed INFORMATIONAL_V1 request 2225700418 [ N(INVAL_CERT) ]"
+		_, findings := read(lines("1", packet, "parsed ID_PROT request 0 [ KE No NAT-D NAT-D ]", packet, said), connection.IKEv1)
+		Expect(findings).To(HaveLen(1))
+		Expect(findings[0].Parameter).To(Equal(signature.Refusal))
+		Expect(findings[0].Got).To(Equal("INVAL_CERT"))
+		_, findings = read(lines("1", packet, "IKE_SA agency-a[1] established between 203.0.113.10[203.0.113.10]...198.51.100.10[198.51.100.10]", said), connection.IKEv1)
+		Expect(findings).To(HaveLen(0))
+	})
+
 	It("takes one duplicate for a device that came back, and several for two devices", func() {
 		log := []string{"received packet: from 198.51.100.10[4500] to 203.0.113.10[4500] (100 bytes)"}
 		duplicate := "deleting duplicate IKE_SA for peer '198.51.100.10' due to uniqueness policy"

@@ -148,6 +148,19 @@ var _ = Describe("What charon logged", func() {
 		{"two-boxes", "12", p(signature.OneBox), signature.Customer, "", ""},
 		{"hammer", "1", p(signature.PreSharedKey, signature.Retries), signature.Customer, "", ""},
 		{"hammer", "2", p(signature.RequestsOn4500, signature.Retries), signature.Between, "", ""},
+		{"esn", "12", p(signature.ESPSequence), signature.Customer, "on", "off"},
+		{"ah", "12", p(signature.ESPMode), signature.Customer, "AH", "ESP"},
+		{"transport", "12", p(signature.ESPMode), signature.Customer, "transport", "tunnel"},
+		{"pool", "2", p(signature.VirtualAddress), signature.Customer, "", ""},
+		{"eap", "2", p(signature.AuthMethod), signature.Customer, "EAP", "pre-shared key"},
+		{"xauth", "1", p(signature.AuthMethod), signature.Customer, "XAuthInitPSK", "pre-shared key"},
+		{"no-key-there", "1", p(signature.PreSharedKey), signature.Customer, "none", ""},
+		{"id-dn", "12", p(signature.OwnIdentityType), signature.Customer, "distinguished name C=AU", "IP address 198.51.100.10"},
+		{"id-same", "1", p(signature.OwnIdentityType), signature.Customer, "198.51.100.10 as another type", "IP address 198.51.100.10"},
+		{"id-same", "2", p(signature.OwnIdentityType), signature.Customer, "198.51.100.10 for itself and 203.0.113.10 for the gateway", "IP address 203.0.113.10"},
+		{"rid-same", "1", p(signature.PeerIdentity), signature.Customer, "", "203.0.113.10"},
+		{"rid-same", "2", p(signature.OwnIdentityType), signature.Customer, "198.51.100.10 for itself and 203.0.113.10 for the gateway", "IP address 203.0.113.10"},
+		{"large-ike", "2", p(signature.LargePackets), signature.Between, "", ""},
 		{"ts-extra-pair", "1", p(signature.PrivateSelector), signature.Customer, "10.99.0.0/16 (not agreed)", "10.150.0.0/16"},
 	} {
 		for _, ike := range w.ike {
@@ -164,7 +177,7 @@ var _ = Describe("What charon logged", func() {
 						expected = map[rune]connection.IKE{'1': connection.IKEv2, '2': connection.IKEv1}[ike]
 					}
 					expect := agreed
-					if strings.HasPrefix(w.name, "cert-") && w.name != "cert-for-key" || w.name == "key-for-cert" {
+					if strings.HasPrefix(w.name, "cert-") && w.name != "cert-for-key" || w.name == "key-for-cert" || w.name == "large-ike" {
 						expect = byCertificate()
 					}
 					r, findings := readFor(expect, lines, expected)

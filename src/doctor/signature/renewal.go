@@ -68,7 +68,7 @@ func (r *Reader) again(row Row, x *exchange, l Line, match map[string]string) {
 		}
 		f.Parameter, f.Want = IdleTimeout, "none"
 		f.Got = fmt.Sprintf("%d closings within an hour", idle)
-		f.Meaning = "the endpoint closes a tunnel that works, again and again, and opens it for new traffic: it has an idle timeout"
+		f.Meaning = "the endpoint closes a tunnel that works, again and again, and opens it for new traffic: it has an idle timeout, or authenticates anew far too often"
 	}
 	r.add(f)
 }

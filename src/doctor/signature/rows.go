@@ -74,7 +74,11 @@ var Rows = []Row{
 		Side: Customer, stage: stageChild, refine: refused,
 		Meaning: "the endpoint refuses the gateway's proof of its identity",
 	},
-	{Name: "parsed", IKE: both, effect: parsed, Pattern: line(`parsed (?P<exchange>[A-Z_0-9]+) (?:request|response) \d+ \[.*\]`)},
+	{
+		Name: "broken-off", IKE: v1, effect: failure, Pattern: line(`parsed INFORMATIONAL_V1 request \d+ \[ N\((?P<notify>[A-Z_]+)\) \]`),
+		Side: Customer, stage: stageAuth, refine: brokenOff,
+	},
+	{Name: "parsed", IKE: both, effect: parsed, Pattern: line(`parsed (?P<exchange>[A-Z_0-9]+) (?:request|response) \d+ \[(?P<payloads>.*)\]`)},
 	{Name: "initiating", IKE: both, effect: initiating, Pattern: line(`(?P<remote>` + address + `) is initiating (?:an? )?(?:(?P<mode>Main|Aggressive) Mode )?IKE_SA(?: .*)?`)},
 	{Name: "received-proposals", IKE: both, effect: proposalsReceived, Pattern: line(`received proposals: (?P<proposals>(?:IKE|ESP|AH):.*)`)},
 	{Name: "configured-proposals", IKE: both, effect: proposalsConfigured, Pattern: line(`configured proposals: (?P<proposals>(?:IKE|ESP|AH):.*)`)},
@@ -148,6 +152,11 @@ var Rows = []Row{
 		Meaning: otherMethod,
 	},
 	{
+		Name: "method-v2", IKE: v2, Pattern: line(`peer requested (?P<method>EAP), config unacceptable`),
+		effect: failure, Side: Customer, stage: stageAuth, refine: method,
+		Meaning: otherMethod,
+	},
+	{
 		Name: "aggressive-mode-off", IKE: v1, Pattern: line(`Aggressive Mode PSK disabled for security reasons`),
 		effect: failure, Parameter: ExchangeMode, Side: Customer, stage: stageAuth,
 		Meaning: "the endpoint uses aggressive mode, which gives a hash of the key to anyone who asks",
@@ -176,6 +185,16 @@ var Rows = []Row{
 		Name: "selectors-v2", IKE: v2, Pattern: line(`traffic selectors (?P<ours>.*?) === (?P<theirs>.*) unacceptable`),
 		effect: failure, Side: Customer, stage: stageChild, refine: selectors,
 		Meaning: "the endpoint asks for a tunnel between other networks (traffic selectors) than were agreed",
+	},
+	{
+		Name: "virtual-address", IKE: v2, Pattern: line(`no virtual IP found, sending INTERNAL_ADDRESS_FAILURE`),
+		effect: failure, Parameter: VirtualAddress, Side: Customer, stage: stageChild,
+		Meaning: "the endpoint asks for an address of ours, as a single computer does that dials in, and not for a tunnel between networks",
+	},
+	{
+		Name: "fragments-lost", IKE: v2, Pattern: line(`received duplicate fragment #\d+`),
+		effect: failure, Parameter: LargePackets, Side: Between, stage: stageAuth,
+		Meaning: "of a message in parts the endpoint repeats one that the gateway has, and the others do not arrive: the way swallows large packets",
 	},
 	{
 		Name: "closed", IKE: both, effect: closedByPeer, Pattern: line(`received DELETE for IKE_SA .*`),

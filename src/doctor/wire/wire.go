@@ -1,11 +1,12 @@
 // Package wire listens to the IKE packets on a VM's interfaces, before any rule has seen them: what comes
-// here and not to charon was dropped on the VM. It takes IKE only, no ESP and nobody's data, and only
-// listens. It needs CAP_NET_RAW.
+// here and not to charon was dropped on the VM. It takes IKE only and nobody's data: of ESP it tells whose it
+// is. It only listens. It needs CAP_NET_RAW.
 package wire
 
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,16 @@ type Packet struct {
 	Outgoing bool
 	// Data is the packet from its IP header on.
 	Data []byte
+}
+
+// Begins says whether the packet is the first of an exchange: the responder's SPI is not known yet (RFC 7296
+// section 3.1, the same in RFC 2408).
+func (p Packet) Begins() bool {
+	ike := p.Data[int(p.Data[0]&0xf)*4+8:]
+	if p.From.Port() != ikePort && p.To.Port() != ikePort {
+		ike = ike[min(len(ike), 4):] // the non-ESP marker
+	}
+	return len(ike) >= 16 && binary.BigEndian.Uint64(ike[8:]) == 0
 }
 
 const (
@@ -57,15 +68,67 @@ var filter = []bpf.Instruction{
 	bpf.RetConstant{Val: 0},
 }
 
+// espHeader is what is taken of a packet with ESP: its IP header, and enough behind it to be parsed.
+const espHeader = 60 + 8
+
+// espFilter passes the beginning of ESP over IPv4, as IP protocol 50 or in UDP (RFC 3948).
+var espFilter = []bpf.Instruction{
+	bpf.LoadAbsolute{Off: 0, Size: 1},
+	bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xf0},
+	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0x40, SkipTrue: 15},
+	bpf.LoadAbsolute{Off: 6, Size: 2},
+	bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x1fff, SkipTrue: 13},
+	bpf.LoadAbsolute{Off: 9, Size: 1},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_ESP, SkipTrue: 10},
+	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_UDP, SkipTrue: 10},
+	bpf.LoadMemShift{Off: 0},
+	bpf.LoadIndirect{Off: 0, Size: 2},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: nattPort, SkipTrue: 2},
+	bpf.LoadIndirect{Off: 2, Size: 2},
+	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nattPort, SkipTrue: 5},
+	bpf.LoadIndirect{Off: 4, Size: 2},
+	bpf.JumpIf{Cond: bpf.JumpLessThan, Val: 16, SkipTrue: 3},
+	bpf.LoadIndirect{Off: 8, Size: 4},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
+	bpf.RetConstant{Val: espHeader},
+	bpf.RetConstant{Val: 0},
+}
+
 // Listen delivers IKE packets until the context ends. ready is called once none can be missed.
 func Listen(ctx context.Context, ready func(), deliver func(Packet)) error {
+	return listen(ctx, filter, ready, deliver)
+}
+
+// ESP is what is told of a packet with ESP.
+type ESP struct {
+	From netip.Addr
+	// Outgoing says that this VM sent it.
+	Outgoing bool
+	// SPI names the tunnel, in charon's eight hexadecimal digits.
+	SPI string
+}
+
+// ListenESP tells of ESP until the context ends. ready is called once none can be missed.
+func ListenESP(ctx context.Context, ready func(), deliver func(ESP)) error {
+	return listen(ctx, espFilter, ready, func(p Packet) {
+		header := int(p.Data[0]&0xf) * 4
+		if p.Data[9] == unix.IPPROTO_UDP {
+			header += 8
+		}
+		if len(p.Data) >= header+4 {
+			deliver(ESP{p.From.Addr(), p.Outgoing, hex.EncodeToString(p.Data[header : header+4])})
+		}
+	})
+}
+
+func listen(ctx context.Context, filter []bpf.Instruction, ready func(), deliver func(Packet)) error {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("opening a packet socket: %w", err)
 	}
 	defer unix.Close(fd)
-	if err := attach(fd); err != nil {
-		return fmt.Errorf("filtering for IKE: %w", err)
+	if err := attach(fd, filter); err != nil {
+		return fmt.Errorf("filtering packets: %w", err)
 	}
 	// Bound only now, so that nothing comes in unfiltered.
 	all := uint16(unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8)
@@ -98,7 +161,7 @@ func Listen(ctx context.Context, ready func(), deliver func(Packet)) error {
 	return nil
 }
 
-func attach(fd int) error {
+func attach(fd int, filter []bpf.Instruction) error {
 	raw, err := bpf.Assemble(filter)
 	if err != nil {
 		return err

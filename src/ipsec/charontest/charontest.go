@@ -173,11 +173,14 @@ type Customer struct {
 	network         Network
 	directory       string
 	charon, swanctl string
-	// crypto are the plugins that do the cryptography.
-	crypto string
+	// crypto are the plugins that do the cryptography, data is the one that does ESP, before the kernel's.
+	crypto, data string
 }
 
-const allCrypto = "random nonce openssl ml kdf hmac"
+const (
+	allCrypto = "random nonce openssl ml kdf hmac"
+	userland  = "kernel-libipsec "
+)
 
 // File is a file below the customer's directory swanctl, such as x509ca/ca.pem.
 type File struct{ Name, Text string }
@@ -190,8 +193,21 @@ func StartCustomer(network Network, configuration string, files ...File) Custome
 			Skip("needs " + file + ": Debian's charon-systemd, strongswan-swanctl and libcharon-extra-plugins")
 		}
 	}
-	c := Customer{network, GinkgoT().TempDir(), "/usr/sbin/charon-systemd", "/usr/sbin/swanctl", allCrypto}
+	c := Customer{network, GinkgoT().TempDir(), "/usr/sbin/charon-systemd", "/usr/sbin/swanctl", allCrypto, userland}
 	c.start("charon-systemd", configuration, files...)
+	return c
+}
+
+// StartKernelCustomer is StartCustomer with the kernel's ESP. Where the kernel has none, the spec is skipped.
+func StartKernelCustomer(network Network, configuration string) Customer {
+	GinkgoHelper()
+	output, err := exec.Command("ip", "-n", network.Customer, "xfrm", "state", "add", "src", "192.0.2.1", "dst", "192.0.2.2",
+		"proto", "esp", "spi", "0x100", "mode", "tunnel", "enc", "cbc(aes)", "0x00112233445566778899aabbccddeeff").CombinedOutput()
+	if err != nil {
+		Skip("this kernel has no ESP; spec/kernel runs this in one that has: " + strings.TrimSpace(string(output)))
+	}
+	c := Customer{network, GinkgoT().TempDir(), "/usr/sbin/charon-systemd", "/usr/sbin/swanctl", allCrypto, ""}
+	c.start("charon-systemd", configuration)
 	return c
 }
 
@@ -210,7 +226,7 @@ func StartOpenSSLCustomer(network Network, configuration string) Customer {
 func startRelease(network Network, crypto, configuration string, files ...File) Customer {
 	GinkgoHelper()
 	c := Customer{network, GinkgoT().TempDir(),
-		filepath.Join(StrongSwan(), "libexec/ipsec/charon"), filepath.Join(StrongSwan(), "sbin/swanctl"), crypto}
+		filepath.Join(StrongSwan(), "libexec/ipsec/charon"), filepath.Join(StrongSwan(), "sbin/swanctl"), crypto, userland}
 	c.start("charon", configuration, files...)
 	return c
 }
@@ -227,7 +243,7 @@ func (c Customer) start(section, configuration string, files ...File) {
 	}
 	socket := "unix://" + filepath.Join(c.directory, "charon.vici")
 	write("strongswan.conf", section+` {
-  load = `+c.crypto+` `+plugins+`kernel-libipsec kernel-netlink socket-default vici
+  load = `+c.crypto+` `+plugins+c.data+`kernel-netlink socket-default vici
   retransmit_timeout = 1.0
   retransmit_base = 1.2
   retransmit_tries = 3

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -73,6 +74,24 @@ func (g Gateway) read(config, key string) (configuration, error) {
 	}
 	out.choices.apply(out.rendered.Keys, g.Now())
 	return out, nil
+}
+
+// Waits says whether the job's files hold something else than what charon was told last: they wait for a reload.
+func (g Gateway) Waits() (bool, error) {
+	for _, path := range []string{g.Paths.Config, g.Paths.Key} {
+		now, err := os.ReadFile(path)
+		if err != nil {
+			return false, fmt.Errorf("reading the job's configuration: %w", err)
+		}
+		told, err := os.ReadFile(g.lastGood(path))
+		if err != nil {
+			return false, fmt.Errorf("reading what charon was told: %w", err)
+		}
+		if !bytes.Equal(now, told) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // lastGood is where the last good one of the job's files is kept.
