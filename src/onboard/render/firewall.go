@@ -3,9 +3,11 @@ package render
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"privnet/connection"
+	"privnet/onboard/platform"
 	"privnet/onboard/tree"
 )
 
@@ -42,19 +44,24 @@ const firewallHeading = `# What the IaaS's firewalls must let pass for %ORG%'s s
 # the rules are stateful.
 `
 
-// platformRules are between a segment of Diego cells and the platform, whoever the org is.
-var platformRules = []firewallRule{
-	{"platform", "segment", "tcp", "61001-65535", "gorouter, TCP router and SSH proxy reach apps on the cells' host ports"},
-	{"platform", "segment", "tcp", "1801", "BBS and auctioneer place apps through rep"},
-	{"platform", "segment", "udp", "4789", "silk's VXLAN between all cells: container-to-container networking"},
+// vmRules are between the platform and any VM that BOSH makes in a segment, whoever the org is.
+var vmRules = []firewallRule{
 	{"platform", "segment", "tcp", "8853", "bosh-dns asks every VM for its health"},
 	{"platform", "segment", "tcp", "22", "bosh ssh and bosh logs"},
-	{"segment", "platform", "udp", "4789", "silk's VXLAN between all cells: container-to-container networking"},
 	{"segment", "platform", "tcp", "8853", "bosh-dns asks every VM for its health"},
 	{"segment", "platform", "tcp", "4222,25250,25777", "the BOSH agent: the director's NATS, blobstore and registry"},
 	{"segment", "platform", "udp", "53", "bosh-dns's upstream resolvers"},
 	{"segment", "platform", "tcp", "53", "bosh-dns's upstream resolvers"},
 	{"segment", "platform", "udp", "123", "time"},
+	{"segment", "platform", "tcp", "8082,6067,9000", "logs and metrics: doppler, log-cache, binding cache"},
+}
+
+// cellRules are those of Diego cells alone.
+var cellRules = []firewallRule{
+	{"platform", "segment", "tcp", "61001-65535", "gorouter, TCP router and SSH proxy reach apps on the cells' host ports"},
+	{"platform", "segment", "tcp", "1801", "BBS and auctioneer place apps through rep"},
+	{"platform", "segment", "udp", "4789", "silk's VXLAN between all cells: container-to-container networking"},
+	{"segment", "platform", "udp", "4789", "silk's VXLAN between all cells: container-to-container networking"},
 	{"segment", "platform", "tcp", "8889,8891", "rep and route_emitter: BBS and locket"},
 	{"segment", "platform", "tcp", "4224", "route_emitter registers routes with NATS by TLS"},
 	{"segment", "platform", "tcp", "3001", "route_emitter registers TCP routes with the routing API"},
@@ -63,7 +70,6 @@ var platformRules = []firewallRule{
 	{"segment", "platform", "tcp", "4103", "silk-daemon leases the cell's part of the overlay from silk-controller"},
 	{"segment", "platform", "tcp", "4003", "vxlan-policy-agent asks the policy server"},
 	{"segment", "platform", "tcp", "8054", "bosh-dns-adapter asks the service discovery controller"},
-	{"segment", "platform", "tcp", "8082,6067,9000", "logs and metrics: doppler, log-cache, binding cache"},
 	{"segment", "platform", "tcp", "8844", "apps resolve service bindings with CredHub"},
 	{"segment", "platform", "tcp", "80,443", "apps call the platform's own routes"},
 }
@@ -88,7 +94,10 @@ func firewallTable(in Input) firewall {
 		firewallRule{"gateway", "endpoint", "udp", "500,4500", "IKE, and ESP in UDP where there is NAT"},
 		firewallRule{"gateway", "endpoint", "esp", "", "the tunnel's packets (IP protocol 50)"},
 	)
-	out.Rules = append(out.Rules, platformRules...)
+	out.Rules = slices.Concat(out.Rules, vmRules, cellRules)
+	if in.Platform.GatewayAddress == platform.GatewayNIC {
+		out.Rules = append(out.Rules, publicNICRules()...)
+	}
 	out.Rules = append(out.Rules, firewallRule{"segment", "internet", "all", "",
 		fmt.Sprintf("apps reach the internet, seen there as %s", list(in.Platform.EgressAddresses))})
 	allowed := flows(in.Request.Allow)
@@ -103,6 +112,21 @@ func firewallTable(in Input) firewall {
 	}
 	if in.Plan.Routing == connection.RoutingIaaS {
 		out.Routes = iaasRoutes(in)
+	}
+	return out
+}
+
+// publicNICRules are vmRules for a gateway whose default route leaves by its public NIC: BOSH calls it at its public
+// address, and from there it calls the platform.
+func publicNICRules() []firewallRule {
+	var out []firewallRule
+	for _, r := range vmRules {
+		if r.From == "segment" {
+			r.From = "gateway"
+		} else {
+			r.To = "gateway"
+		}
+		out = append(out, r)
 	}
 	return out
 }

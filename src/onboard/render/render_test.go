@@ -8,6 +8,7 @@ import (
 	"github.com/cppforlife/go-patch/patch"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 	"gopkg.in/yaml.v2"
 
 	"privnet/connection"
@@ -396,4 +397,17 @@ var _ = Describe("An org's firewall table", func() {
 			map[string]string{"az": "z1", "destination": "172.30.8.0/22", "next_hop": "10.20.0.4"},
 		))
 	})
+
+	DescribeTable("lets BOSH reach the gateway where its default route leaves, and the gateway BOSH",
+		func(changes string, matcher types.GomegaMatcher) {
+			Expect(string(render.Firewall(input("Agency A", platformFile+changes)))).To(matcher)
+		},
+		Entry("by its public NIC", "public_network: public\n", And(
+			ContainSubstring("- from: platform\n    to: gateway\n    protocol: tcp\n    ports: \"22\""),
+			ContainSubstring("- from: gateway\n    to: platform\n    protocol: tcp\n    ports: 4222,25250,25777"),
+		)),
+		Entry("by its only one, in the segment", "gateway_address: nat\n", Not(Or(
+			ContainSubstring("- from: platform\n    to: gateway"), ContainSubstring("- from: gateway\n    to: platform"),
+		))),
+	)
 })

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,38 +69,48 @@ type opening struct {
 	why   string
 }
 
+// own are the places of the org's own VMs.
+var own = []string{"segment", "gateway"}
+
 // openings are the rules from or to the org's own VMs. Cells and gateways share one set of rules: a cell
 // has no public address at which an endpoint could meet it.
 func (f firewall) openings() (in, out []opening) {
-	own := []string{"segment", "gateway"}
 	for _, r := range f.Rules {
-		o := opening{protocol: r.Protocol, why: strings.ReplaceAll(r.Why, "'", "")}
-		if r.Ports != "" {
-			o.ports = strings.Split(r.Ports, ",")
-		}
 		if slices.Contains(own, r.To) {
-			o.networks = f.place(r.From)
-			in = append(in, o)
+			in = appendNew(in, r.opening(f.place(r.From)))
 		}
 		if slices.Contains(own, r.From) {
-			o.networks = f.place(r.To)
-			out = append(out, o)
+			out = appendNew(out, r.opening(f.place(r.To)))
 		}
 	}
 	return in, out
 }
 
-// platformOpenings are what the platform's own VMs must let in from the segment.
+// platformOpenings are what the platform's own VMs must let in from the org's.
 func (f firewall) platformOpenings() []opening {
 	var out []opening
-	_, all := f.openings()
-	for _, o := range all {
-		if slices.Equal(o.networks, f.place("platform")) {
-			o.networks = f.place("segment")
-			out = append(out, o)
+	for _, r := range f.Rules {
+		if r.To == "platform" && slices.Contains(own, r.From) {
+			out = append(out, r.opening(f.place(r.From)))
 		}
 	}
 	return out
+}
+
+func (r firewallRule) opening(networks []netip.Prefix) opening {
+	o := opening{networks: networks, protocol: r.Protocol, why: strings.ReplaceAll(r.Why, "'", "")}
+	if r.Ports != "" {
+		o.ports = strings.Split(r.Ports, ",")
+	}
+	return o
+}
+
+// appendNew appends what is not there yet: a cloud refuses a rule twice.
+func appendNew(all []opening, o opening) []opening {
+	if slices.ContainsFunc(all, func(other opening) bool { return reflect.DeepEqual(o, other) }) {
+		return all
+	}
+	return append(all, o)
 }
 
 func (f firewall) place(name string) []netip.Prefix {

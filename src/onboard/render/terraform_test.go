@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"privnet/connection"
+	"privnet/onboard/platform"
 	"privnet/onboard/render"
 )
 
@@ -82,6 +83,17 @@ var _ = Describe("An org's Terraform module", func() {
 		Expect(len(with(in, map[string]any{"security_group_id": own}))).To(BeNumerically("<", 60))
 		Expect(len(with(in, map[string]any{"security_group_id": "${var.platform_security_group_id}"}))).To(BeNumerically("<", 60))
 		Expect(m.Resource).NotTo(HaveKey("aws_route"), "the CPI writes it")
+	})
+
+	It("has no rule twice for a gateway with a public NIC, and lets that into the platform's", func() {
+		in := terraform("aws", func(in *render.Input) { in.Platform.GatewayAddress = platform.GatewayNIC }).Resource["aws_vpc_security_group_ingress_rule"]
+		seen := map[string]string{}
+		for name, r := range in {
+			rule := fmt.Sprint(r["security_group_id"], r["cidr_ipv4"], r["ip_protocol"], r["from_port"], r["to_port"])
+			Expect(seen).NotTo(HaveKey(rule), name)
+			seen[rule] = name
+		}
+		Expect(with(in, map[string]any{"cidr_ipv4": "203.0.113.10/32", "from_port": 4222, "security_group_id": "${var.platform_security_group_id}"})).To(HaveLen(1))
 	})
 
 	It("is for GCP rules and routes of the org's own network tag, with a denial behind what is allowed", func() {
