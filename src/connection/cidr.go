@@ -28,8 +28,8 @@ var reserved = []struct {
 // address in it from a neighbour's.
 var Overlay = netip.MustParsePrefix("10.255.0.0/16")
 
-// notPublic is space that a packet from the internet never has as its source.
-var notPublic = []netip.Prefix{
+// PrivateSpace is for use within networks and never met on the internet (RFC 1918, RFC 6598).
+var PrivateSpace = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"),
 	netip.MustParsePrefix("172.16.0.0/12"),
 	netip.MustParsePrefix("192.168.0.0/16"),
@@ -186,7 +186,7 @@ func ReadPublicAddress(v document.Value, want string) (address netip.Addr, ok bo
 
 // NotPublic says why an IPv4 address cannot be met on the internet; empty if it can.
 func NotPublic(address netip.Addr) string {
-	for _, p := range notPublic {
+	for _, p := range PrivateSpace {
 		if p.Contains(address) {
 			return fmt.Sprintf("is a private address (%s), which cannot be met on the internet", p)
 		}

@@ -81,11 +81,8 @@ func (p Policy) gatewayOwnRules() []Chain {
 // whatever other rules the VM has.
 var translated = Match{Flow: FlowTranslated}
 
-// local is the VM itself and its metadata service, wherever the platform is.
-var local = prefixes("127.0.0.0/8", "169.254.0.0/16")
-
-// privateSpace is where a platform's management is, if nothing else is said: RFC 1918 and RFC 6598.
-var privateSpace = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+// Local is the VM itself and its metadata service, wherever the platform is.
+var Local = prefixes("127.0.0.0/8", "169.254.0.0/16")
 
 func prefixes(texts ...string) (out []netip.Prefix) {
 	for _, text := range texts {
@@ -97,7 +94,7 @@ func prefixes(texts ...string) (out []netip.Prefix) {
 // Callers lists who may open a flow to a gateway, beside the endpoints by IKE and ESP and before the private
 // networks, which may not: the VM itself with its metadata service, the segment, the platform's management.
 func (p Policy) Callers() []netip.Prefix {
-	callers := slices.Concat(local, p.Connection.Segment, p.Management)
+	callers := slices.Concat(Local, p.Connection.Segment, p.Management)
 	for _, own := range p.Addresses {
 		callers = append(callers, netip.PrefixFrom(own, own.BitLen()))
 	}

@@ -70,7 +70,7 @@ func Read(v document.Value) Policy {
 		Addresses:      connection.ReadOwnAddresses(v.Get("addresses")),
 	}
 	if p.Management = readPrefixes(v.Get("management_networks")); p.Role == RoleGateway && len(p.Management) == 0 {
-		p.Management = privateSpace
+		p.Management = connection.PrivateSpace
 	}
 	if p.Role == RoleSharedCell {
 		p.readPool(v.Get("segments_pool"))

@@ -84,6 +84,9 @@ func (o *orgCheck) checkMembers() {
 		if !slices.ContainsFunc(g.Networks, inNetwork(names.Network)) {
 			o.find(members, "the group %s is not in the network %s", g.Name, names.Network)
 		}
+		if g.IsGateway {
+			o.checkGatewayGroup(g)
+		}
 		if g.RunsApps && (len(g.Networks) != 1) {
 			o.find(members, "the cells of %s are in more than one network, so that a packet may leave by another", g.Name)
 		}
@@ -94,6 +97,23 @@ func (o *orgCheck) checkMembers() {
 	for _, g := range o.tagged[names.PlacementTag] {
 		if g.Link != o.link {
 			o.find(members, "apps of the org may run on %s, which is no cell of its own: it has the placement tag %s", g.Name, names.PlacementTag)
+		}
+	}
+}
+
+// checkGatewayGroup looks at what only a gateway has: networks that its public address may be in, and keys.
+func (o *orgCheck) checkGatewayGroup(g artefact.Group) {
+	names := o.entry.Plan.Names()
+	for _, n := range g.Networks {
+		if n.Name != names.Network && n.Name != names.PublicNetwork && n.Name != o.Platform.PublicNetwork {
+			o.find(members, "the gateway %s is in the network %s, too, which is neither the segment nor has public addresses", g.Name, n.Name)
+		}
+	}
+	for _, key := range g.Keys {
+		for _, other := range o.keyed[key] {
+			if other.Link != g.Link {
+				o.find(own, "%s and %s have the same pre-shared key, the variable %s: each customer could pose as the other", g.Name, other.Name, key)
+			}
 		}
 	}
 }

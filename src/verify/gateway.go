@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"go4.org/netipx"
+
 	"privnet/connection"
 	"privnet/egress"
 	"privnet/verify/space"
@@ -64,8 +66,25 @@ func (o *orgCheck) checkOwn(g host, came, leaves space.Dimension) {
 	o.counter(own, g, receive, ike.Minus(fromEndpoints), "the gateway takes IKE or ESP from somebody else than the endpoints")
 	asked := append(space.Everything().Within(space.Flow, space.One(space.Reply)), icmpErrors()...)
 	dhcp := space.Everything().Within(space.Protocol, space.One(udp)).Within(space.SourcePort, space.One(67)).Within(space.Port, space.One(68))
-	strangers := received.Minus(fromEndpoints).Minus(asked).Minus(dhcp).Minus(space.Everything().Within(space.Source, ranges(g.Callers)...))
+	strangers := received.Minus(fromEndpoints).Minus(asked).Minus(dhcp).Minus(space.Everything().Within(space.Source, ranges(o.callers(g))...))
 	o.counter(own, g, receive, strangers, "the gateway is called by somebody who is neither the platform nor an endpoint")
+}
+
+// callers are those who may call a gateway: that its enforcer was told so is not enough, for it believes any
+// network to be the platform's.
+func (o *orgCheck) callers(g host) []netip.Prefix {
+	platform := slices.Concat(connection.PrivateSpace, o.Platform.Networks, o.entry.Plan.CIDRs(), egress.Local)
+	for _, of := range o.deployed.Gateways {
+		platform = append(platform, netip.PrefixFrom(of.PublicAddress, of.PublicAddress.BitLen()))
+	}
+	var b netipx.IPSetBuilder
+	b.AddSet(connection.Set(g.Callers...))
+	b.Intersect(connection.Set(platform...))
+	set, err := b.IPSet()
+	if err != nil {
+		panic(err) // the builder only fails on ranges, and was given sets
+	}
+	return set.Prefixes()
 }
 
 // tunnelTraffic is IKE and ESP with a set of peers. port is where our own port is.

@@ -38,7 +38,7 @@ func (o *orgCheck) counter(which Obligation, h host, hooks []string, wrong space
 	if len(wrong) == 0 {
 		return
 	}
-	p := o.example(wrong)
+	p := o.example(wrong, hooks)
 	o.find(which, h.Name+": "+format, args...)
 	shown := &Packet{
 		From:     o.describe(p, space.Source, space.SourcePort),
@@ -128,15 +128,19 @@ func protection(h host, p space.Packet) []string {
 }
 
 // example picks a packet that says much: from another org's cell, else from the overlay, the platform or the
-// internet, to a private network of the org.
-func (o *orgCheck) example(wrong space.Region) space.Packet {
+// internet, to a private network of the org; of a shared cell's, one from an app or from the cell.
+func (o *orgCheck) example(wrong space.Region, hooks []string) space.Packet {
 	narrowed := wrong
 	if to := wrong.Within(space.Destination, ranges(o.entry.Request.PrivateNetworks)...); len(to) > 0 {
 		narrowed = to
 	}
-	sources := append([]claim(nil), o.segments...)
-	sources = append(sources, o.forbidden...)
-	sources = append(sources, claim{prefix: netip.MustParsePrefix("198.51.100.0/24")})
+	sources := slices.Concat(o.segments, o.forbidden, []claim{{prefix: netip.MustParsePrefix("198.51.100.0/24")}})
+	if o.link == "" {
+		sources = slices.Concat(o.forbidden, o.segments)
+		if slices.Equal(hooks, send) {
+			sources = slices.Concat(o.platform, sources)
+		}
+	}
 	for _, c := range sources {
 		if from := narrowed.Within(space.Source, space.Prefix(c.prefix)); len(from) > 0 && (c.link == "" || c.link != o.link) {
 			return pick(from[0])

@@ -8,6 +8,7 @@ import (
 	"privnet/connection"
 	"privnet/document"
 	"privnet/egress"
+	"privnet/verify/artefact"
 	"privnet/verify/space"
 )
 
@@ -18,7 +19,7 @@ func (w *world) checkPlatform() ([]Finding, error) {
 	for _, vm := range w.Deployment.Shared {
 		h, err := readHost(vm)
 		failed = document.Join(failed, err)
-		if err == nil {
+		if err == nil && !w.guardedElsewhere(vm.Group) {
 			o.checkGuard(h)
 		}
 	}
@@ -41,6 +42,11 @@ func (w *world) checkPlatform() ([]Finding, error) {
 	return o.findings, failed
 }
 
+// guardedElsewhere says whether the operator answers for a group of shared cells that has no enforcer.
+func (w *world) guardedElsewhere(g artefact.Group) bool {
+	return g.Role == "" && slices.Contains(w.Platform.GuardedElsewhere, g.Name)
+}
+
 // checkGuard asks what passes a shared cell on its way to the segments.
 func (o *orgCheck) checkGuard(c host) {
 	segments := connection.Set(slices.Concat(o.Platform.Prefixes(), o.space.Prefixes())...).Prefixes()
@@ -49,7 +55,10 @@ func (o *orgCheck) checkGuard(c host) {
 		return passed.Within(space.Destination, ranges(segments)...).Minus(answers)
 	}
 	hint := ""
-	if c.Group.Role == "" {
+	switch {
+	case c.Group.Windows:
+		hint = fmt.Sprintf(": for the Windows cells %s there is no guard; let the IaaS's firewall keep them out, and name the group under guarded_elsewhere of the platform file", c.Group.Name)
+	case c.Group.Role == "":
 		hint = fmt.Sprintf(": the group %s has no guard; render it with --shared-cell-guard and deploy with that ops-file", c.Group.Name)
 	}
 	o.counter(guard, c, forward, enter(c.forwarded()), "an app on a shared cell sends a packet into a segment%s", hint)

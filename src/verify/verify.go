@@ -49,15 +49,15 @@ type Obligation struct {
 var (
 	addresses      = Obligation{"addresses", "The segment is the org's alone; it and the private networks share no address with another segment, the platform's networks, the overlay, link-local space or our public addresses."}
 	ledgerSame     = Obligation{"ledger", "What is deployed is what the ledger says: the same segment, private networks, gateways, endpoints and flows."}
-	members        = Obligation{"members", "Only the org's own gateways and cells are in its segment, each with an enforcer in its role, and only the org's apps are placed on the cells."}
+	members        = Obligation{"members", "Only the org's own gateways and cells are in its segment, each with an enforcer in its role, and only the org's apps are placed on the cells. A gateway is in no other network than the segment's and that of its public address."}
 	tunnel         = Obligation{"tunnel", "Of all packets, whoever sends them, the gateway lets into the tunnel only those from the org's segment to the org's private networks."}
 	unprotected    = Obligation{"not-in-ipsec", "No packet to or from a private network passes the gateway outside IPsec, and the gateway forwards nothing else at all: the class of what is forwarded and not in IPsec is empty."}
-	own            = Obligation{"gateway", "The gateway itself exchanges packets with the private networks only through the tunnel, sends nothing in their name, and takes IKE and ESP only from the declared endpoints."}
+	own            = Obligation{"gateway", "The gateway itself exchanges packets with the private networks only through the tunnel, sends nothing in their name, and takes IKE and ESP only from the declared endpoints; nobody but the platform calls it; no other gateway has its pre-shared key."}
 	selectorsAgree = Obligation{"selectors", "charon's traffic selectors are exactly the pairs of networks that the rules let into the tunnel; what no tunnel takes is dropped; nothing but the customer opens it."}
 	flows          = Obligation{"flows", "Only the declared protocols and ports pass, in either direction, on the gateways and on the cells."}
 	cells          = Obligation{"cells", "A packet from a cell or its apps to a private network takes the route to the org's gateway or none; the cell sends nothing in their name."}
 	ipv6           = Obligation{"ipv6", "No IPv6 packet is forwarded by a cell or a gateway of the org."}
-	guard          = Obligation{"guard", "Of the packets of apps on shared cells only answers enter a segment; of the cells' own, only answers and those to the platform's ports."}
+	guard          = Obligation{"guard", "Of the packets of apps on shared cells only answers enter a segment; of the cells' own, only answers and those to the platform's ports. Groups that the platform file has under guarded_elsewhere are the IaaS's to hold back."}
 	strangers      = Obligation{"strangers", "Every gateway and every dedicated cell that is deployed belongs to an org of the ledger."}
 )
 
@@ -75,6 +75,8 @@ type Result struct {
 	Orgs     []Org     `json:"orgs"`
 	// SharedGroups is the number of instance groups of shared cells.
 	SharedGroups int `json:"shared_groups"`
+	// GuardedElsewhere are those of them without a guard, which the IaaS is said to keep out of the segments.
+	GuardedElsewhere []string `json:"guarded_elsewhere,omitempty"`
 }
 
 // Org is the result for one org.
@@ -114,6 +116,11 @@ func Check(in Input) (Result, error) {
 		})
 	}
 	group.Wait()
+	for _, vm := range in.Deployment.Shared {
+		if w.guardedElsewhere(vm.Group) {
+			result.GuardedElsewhere = append(result.GuardedElsewhere, vm.Group.Name)
+		}
+	}
 	var err error
 	result.Platform, err = w.checkPlatform()
 	if err := document.Join(append(failed, err)...); err != nil {

@@ -140,6 +140,16 @@ var _ = Describe("The proof", func() {
 			"platform: strangers: the group router has 10.64.0.70 in the network default, an address of the segment of org-0001"),
 		Entry("a cell has a second network", cell(1)+"/networks/-", "{name: default}",
 			"org-0001: members: the cells of isolated-diego-cell-org-0001 are in more than one network"),
+		Entry("a gateway has an interface elsewhere", gateway(1)+"/networks/-", "{name: default}",
+			"org-0001: members: the gateway vpn-gateway-org-0001 is in the network default, too, which is neither the segment nor has public addresses"),
+		Entry("a gateway has another customer's key", gateway(1)+"/jobs/name=ipsec-gateway/properties/psk_a", "((private-network-org-0000-psk))",
+			"org-0000: gateway: vpn-gateway-org-0000 and vpn-gateway-org-0001 have the same pre-shared key, the variable cf/private-network-org-0000-psk",
+			"org-0001: gateway: vpn-gateway-org-0001 and vpn-gateway-org-0000 have the same pre-shared key"),
+		Entry("the internet may call a gateway", gateway(0)+"/jobs/name=egress-enforcer/properties", "{role: gateway, management_networks: [0.0.0.0/0]}",
+			"org-0000: gateway: vpn-gateway-org-0000/0: the gateway is called by somebody who is neither the platform nor an endpoint"),
+		Entry("an org's apps come to Windows cells", "/instance_groups/-", "{name: windows, jobs: [{name: rep_windows, release: diego, properties: {diego: {rep: {placement_tags: [private-network-org-0000]}}}}]}",
+			"org-0000: members: apps of the org may run on windows, which is no cell of its own",
+			"platform: guard: windows: an app on a shared cell sends a packet into a segment: for the Windows cells windows there is no guard"),
 		Entry("the shared cells have no guard", "/instance_groups/name=diego-cell/jobs/name=egress-enforcer", "",
 			"platform: guard: diego-cell: an app on a shared cell sends a packet into a segment: the group diego-cell has no guard; render it with --shared-cell-guard"),
 		Entry("the guard has a part of the pool only", "/instance_groups/name=diego-cell/jobs/name=egress-enforcer/properties/segments_pool", "[10.64.0.0/16]",
@@ -149,6 +159,23 @@ var _ = Describe("The proof", func() {
 			private_networks: [10.150.0.0/16], gateways: [{address: 10.66.0.4, public_address: 203.0.113.9}], endpoints: [{address: 198.51.100.9, device: other}]}}]}`, "\n", ""),
 			"platform: strangers: the group more has the link private-network-x, and no org of the ledger has that"),
 	)
+
+	It("believes the platform file of Windows cells that something else keeps out of the segments, and says so", func() {
+		change("/instance_groups/-", "{name: windows, jobs: [{name: rep_windows, release: diego}]}")
+		in := deployed()
+		in.Platform.GuardedElsewhere = []string{"windows", "diego-cell"}
+		result := check(in)
+		Expect(found(result)).To(BeEmpty())
+		Expect(result.GuardedElsewhere).To(Equal([]string{"windows"}), "and of diego-cell, which has a guard, it needs no word")
+	})
+
+	It("shows an app's packet where a shared cell lets it into a segment", func() {
+		change("/instance_groups/name=diego-cell/jobs/name=egress-enforcer", "")
+		findings := check(deployed()).Platform
+		Expect(findings[0].Packet.From).To(Equal("10.255.0.10:40000 (the overlay of the platform's containers)"))
+		Expect(findings[1].Packet.From).To(Equal("10.0.0.10 (the platform's network 10.0.0.0/16)"))
+		Expect(findings[0].Packet.To).To(HaveSuffix("(the segment of org-0000)"))
+	})
 
 	It("asks for the manifest in which a link's provider is", func() {
 		change(gateway(2), "")

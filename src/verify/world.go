@@ -28,12 +28,14 @@ type world struct {
 	groups map[string][]artefact.Group
 	// tagged are the groups with a placement tag.
 	tagged map[string][]artefact.Group
+	// keyed are the groups of gateways with a pre-shared key, by its variable.
+	keyed map[string][]artefact.Group
 	// segments are all orgs', in order, and space the same as a set; disjoint says that no two overlap.
 	segments []claim
 	space    *netipx.IPSet
 	disjoint bool
-	// forbidden is what no private network may overlap, beside segments.
-	forbidden []claim
+	// forbidden is what no private network may overlap, beside segments; platform are the platform's networks of it.
+	forbidden, platform []claim
 }
 
 // claim is a part of the address space and whose it is.
@@ -48,7 +50,7 @@ func newWorld(in Input) *world {
 	w := &world{
 		Input: in, gateways: byLink(in.Deployment.Gateways), cells: byLink(in.Deployment.Cells),
 		onNetwork: map[string][]artefact.Group{}, groups: map[string][]artefact.Group{},
-		tagged: map[string][]artefact.Group{}, disjoint: true,
+		tagged: map[string][]artefact.Group{}, keyed: map[string][]artefact.Group{}, disjoint: true,
 	}
 	for _, g := range in.Deployment.Groups {
 		for _, n := range g.Networks {
@@ -56,6 +58,9 @@ func newWorld(in Input) *world {
 		}
 		for _, tag := range g.PlacementTags {
 			w.tagged[tag] = append(w.tagged[tag], g)
+		}
+		for _, key := range g.Keys {
+			w.keyed[key] = append(w.keyed[key], g)
 		}
 		for _, link := range g.Links {
 			w.groups[link] = append(w.groups[link], g)
@@ -84,8 +89,9 @@ func newWorld(in Input) *world {
 		{netip.MustParsePrefix("127.0.0.0/8"), "loopback", ""},
 	}
 	for _, n := range in.Platform.Networks {
-		w.forbidden = append(w.forbidden, claim{n, fmt.Sprintf("the platform's network %s", n), ""})
+		w.platform = append(w.platform, claim{n, fmt.Sprintf("the platform's network %s", n), ""})
 	}
+	w.forbidden = append(w.forbidden, w.platform...)
 	hosts := make([]netip.Prefix, len(public))
 	for i, a := range public {
 		hosts[i] = netip.PrefixFrom(a, a.BitLen())

@@ -75,6 +75,9 @@ type Platform struct {
 	GatewayVMType string
 	// CellGroup is the manifest's instance group that dedicated cells are cloned from.
 	CellGroup string
+	// GuardedElsewhere are the groups of shared cells without an enforcer, whose apps the IaaS's firewall keeps
+	// out of the pools: Windows cells.
+	GuardedElsewhere []string
 	// OrgIsolation is nil where the operator adds the errand otherwise, or not at all.
 	OrgIsolation *OrgIsolation
 	// QuarantineDays is how long the addresses of an org that has left are nobody's.

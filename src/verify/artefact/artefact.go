@@ -45,7 +45,11 @@ type Group struct {
 	Role egress.Role
 	// IsGateway says that charon runs there.
 	IsGateway bool
-	node      manifest.Group
+	// Windows says that the cells have Windows, for which there is no enforcer.
+	Windows bool
+	// Keys are the variables of a gateway's pre-shared keys. A relative name begins with its deployment's.
+	Keys []string
+	node manifest.Group
 }
 
 // VM is what one VM is given. A group's cells are given the same but for their own addresses, on which no
@@ -143,13 +147,26 @@ func readGroup(m manifest.Manifest, g manifest.Group, cellGroup string) (Group, 
 		}
 		out.Networks = append(out.Networks, network)
 	}
-	rep, hasRep := g.Job("rep")
-	out.HasRep = hasRep
-	out.RunsApps = hasRep || g.Name == cellGroup
+	rep, linux := g.Job("rep")
+	if !linux {
+		rep, out.Windows = g.Job("rep_windows")
+	}
+	out.HasRep = linux || out.Windows
+	out.RunsApps = out.HasRep || g.Name == cellGroup
 	for _, tag := range tree.Elements(tree.Get(rep.Node, "properties", "diego", "rep", "placement_tags")) {
 		out.PlacementTags = append(out.PlacementTags, tag.Value)
 	}
-	_, out.IsGateway = ours(g, "ipsec-gateway")
+	var charon manifest.Job
+	charon, out.IsGateway = ours(g, "ipsec-gateway")
+	for _, name := range []string{"psk_a", "psk_b"} {
+		key := strings.Trim(tree.Text(charon.Node, "properties", name), "(!)")
+		if key != "" && !strings.HasPrefix(key, "/") {
+			key = m.Name() + "/" + key
+		}
+		if key != "" {
+			out.Keys = append(out.Keys, key)
+		}
+	}
 	if enforcer, ok := ours(g, "egress-enforcer"); ok {
 		out.Role = egress.Role(tree.Text(enforcer.Node, "properties", "role"))
 		out.RunsApps = out.RunsApps || out.Role == egress.RoleCell

@@ -60,6 +60,9 @@ func (r Report) Text() string {
 			writeFinding(&b, org.Name, f)
 		}
 	}
+	if groups := r.Result.GuardedElsewhere; len(groups) > 0 {
+		fmt.Fprintf(&b, "Not proved: the IaaS's firewall keeps the apps on %s out of the segments, the platform file says.\n", strings.Join(groups, ", "))
+	}
 	fmt.Fprintln(&b, r.Verdict())
 	return b.String()
 }

@@ -80,6 +80,15 @@ var _ = Describe("The report", func() {
 		Expect(same).To(Equal(page))
 	})
 
+	It("says what it takes the operator's word for", func() {
+		r := example()
+		r.Result.GuardedElsewhere = []string{"windows-cell"}
+		page, err := r.HTML()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(page)).To(ContainSubstring("keeps the apps on windows-cell out of the segments, the platform file says."))
+		Expect(r.Text()).To(ContainSubstring("\nNot proved: the IaaS's firewall keeps the apps on windows-cell out of the segments, the platform file says.\nAn obligation"))
+	})
+
 	It("is text for a terminal, with what fails first", func() {
 		Expect(example().Text()).To(Equal(`the platform: guard: diego-cell has no guard
 agency-b: tunnel: vpn-gateway-agency-b/0: the gateway lets a packet in
