@@ -128,10 +128,13 @@ func protection(h host, p space.Packet) []string {
 }
 
 // example picks a packet that says much: from another org's cell, else from the overlay, the platform or the
-// internet, to a private network of the org; of a shared cell's, one from an app or from the cell.
+// internet, to a private network of the org or to the gateway itself; of a shared cell's, one from an app or from the cell.
 func (o *orgCheck) example(wrong space.Region, hooks []string) space.Packet {
-	narrowed := wrong
-	if to := wrong.Within(space.Destination, ranges(o.entry.Request.PrivateNetworks)...); len(to) > 0 {
+	narrowed, targets := wrong, o.entry.Request.PrivateNetworks
+	if slices.Equal(hooks, receive) && len(o.deployed.Gateways) > 0 {
+		targets = []netip.Prefix{netip.PrefixFrom(o.deployed.Gateways[0].Address, 32)}
+	}
+	if to := wrong.Within(space.Destination, ranges(targets)...); len(to) > 0 {
 		narrowed = to
 	}
 	sources := slices.Concat(o.segments, o.forbidden, []claim{{prefix: netip.MustParsePrefix("198.51.100.0/24")}})

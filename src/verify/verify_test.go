@@ -177,6 +177,11 @@ var _ = Describe("The proof", func() {
 		Expect(findings[0].Packet.To).To(HaveSuffix("(the segment of org-0000)"))
 	})
 
+	It("shows who reaches the gateway itself, and where", func() {
+		change(gateway(0)+"/jobs/name=egress-enforcer/properties", "{role: gateway, management_networks: [0.0.0.0/0]}")
+		Expect(check(deployed()).Orgs[0].Findings[0].Packet.To).To(Equal("10.64.0.4:443 (the segment of org-0000)"))
+	})
+
 	It("asks for the manifest in which a link's provider is", func() {
 		change(gateway(2), "")
 		_, err := f.read()
