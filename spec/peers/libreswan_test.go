@@ -62,6 +62,23 @@ var _ = func() bool {
 	}, libreswanCases())
 }()
 
+var _ = func() bool {
+	if os.Getenv(inGuest) == "" {
+		return false
+	}
+	return It("In the guest, with libreswan that lets phase 1 of IKEv1 end and goes on with phase 2, the tunnel goes on when we have renewed phase 1", Label(guest), func(ctx SpecContext) {
+		s := libreswanShapes[0]
+		s.segment, s.private = onePair.segment, onePair.private
+		network, gateway := s.kernel(NAT{})
+		peer := startLibreswan(network, s, NAT{}, "rekey=no", "ikelifetime=12s")
+		peer.whack("--initiate", "--name", peer.names[0])
+		first := settled(ctx, gateway, s)
+		gateway.Swanctl("--rekey", "--ike", first.Name) // what it does by itself after seven hours
+		Eventually(func() []vici.SA { return gateway.SAs(ctx) }, "30s", "100ms").ShouldNot(Or(BeEmpty(), ContainElement(HaveField("LocalSPI", first.LocalSPI))))
+		Expect(ping(network, s.segment[0], s.private[0])).To(Equal(packets))
+	})
+}()
+
 // libreswan is a pluto in the customer's namespace.
 type libreswan struct {
 	network   Network
@@ -69,7 +86,8 @@ type libreswan struct {
 	names     []string
 }
 
-func startLibreswan(network Network, s shape, nat NAT) libreswan {
+// startLibreswan starts one, with more settings of its connections if there are any.
+func startLibreswan(network Network, s shape, nat NAT, more ...string) libreswan {
 	GinkgoHelper()
 	l := libreswan{network: network, directory: GinkgoT().TempDir()}
 	address, next := Endpoint, "198.51.100.1"
@@ -98,7 +116,8 @@ func startLibreswan(network Network, s shape, nat NAT) libreswan {
   ike=%s
   esp=%s
   pfs=yes
-`, name, auth, map[int]string{1: "no", 2: "yes"}[s.version], address, next, id, selectors[0][0], GatewayPublic, GatewayPublic, selectors[1][0], s.ike, s.esp)
+  %s
+`, name, auth, map[int]string{1: "no", 2: "yes"}[s.version], address, next, id, selectors[0][0], GatewayPublic, GatewayPublic, selectors[1][0], s.ike, s.esp, strings.Join(more, "\n  "))
 	}
 	slices.Sort(l.names)
 	l.write("ipsec.conf", conf.String())

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -19,10 +20,11 @@ import (
 var openikedShape = shape{version: 2, policy: "compatible", waived: "sha1",
 	ike: "enc aes-256 auth hmac-sha2-256 prf hmac-sha2-256 group ecp256", esp: "enc aes-256 auth hmac-sha1 group ecp256"}
 
-// openikedCases have many pairs and one, keys and certificates by turns.
+// openikedCases have many pairs and one, keys and certificates by turns. That the gateway is behind a NAT is
+// seen with both behind one.
 func openikedCases() []TableEntry {
 	var out []TableEntry
-	for i, n := range nats {
+	for i, n := range slices.Delete(slices.Clone(nats), 2, 3) {
 		s, selectors := openikedShape, []shape{sixPairs, onePair}[i%2]
 		s.segment, s.private, s.certificates = selectors.segment, selectors.private, i/2 == 0
 		out = append(out, Entry(s.title(n.name), s, n.nat))

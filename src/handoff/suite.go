@@ -23,14 +23,11 @@ type Suite struct {
 	PanEncryption, PanIKEHash, PanESPHash, PanGroup string
 }
 
-// The lifetimes are shorter than the gateway's own, so that the customer's side rekeys.
-const (
-	ikeHours = 8
-	espHours = 1
-)
+// espHours is shorter than the gateway's own lifetime, so that the customer's side rekeys.
+const espHours = 1
 
 // IKEHours is the lifetime of phase 1 in hours.
-func (Suite) IKEHours() int { return ikeHours }
+func (Suite) IKEHours() int { return ipsec.EndpointIKEHours }
 
 // ESPHours is the lifetime of phase 2 in hours.
 func (Suite) ESPHours() int { return espHours }

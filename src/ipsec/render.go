@@ -193,13 +193,9 @@ func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, ve
 			value("unique", "replace"),
 			value("dpd_delay", dpdDelay),
 			value("fragmentation", "yes"),
-			// The endpoint's lifetimes are shorter, so it rekeys. These are the caps of NIST SP 800-77:
-			// 24 h with over_time, and 8 h for a child. IKEv1 can only reauthenticate.
-			value("rekey_time", "23h"),
-			value("over_time", "1h"),
-			value("rand_time", "0s"),
 		},
 	}
+	s.Settings = append(s.Settings, ikeLifetime(version)...)
 	if version == connection.IKEv1 {
 		s.Settings = append(s.Settings, value("aggressive", "no"), value("dpd_timeout", dpdTimeout))
 	} else {
@@ -212,6 +208,26 @@ func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, ve
 	}
 	s.Sections = append(c.ends(endpoint, paths), Section{Name: childrenSection, Sections: children(config, c, version)})
 	return s
+}
+
+// EndpointIKEHours is the lifetime of phase 1 that endpoints are asked for, in hours.
+const EndpointIKEHours = 8
+
+// ikeLifetime says when we renew a phase 1 that the endpoint has not renewed, and that it lasts a day at most, the
+// cap of NIST SP 800-77. (A child's is 8 h.) With IKEv2 the endpoint renews it, as its lifetime is shorter. With
+// IKEv1, which can only reauthenticate, some devices (PAN-OS) let phase 1 end, go on with phase 2, and need no
+// phase 1 until that is renewed. charon has no phase 2 without a phase 1: so we renew it before it ends.
+func ikeLifetime(version connection.IKE) []Setting {
+	const day = 24
+	rekey := day - 1
+	if version == connection.IKEv1 {
+		rekey = EndpointIKEHours - 1
+	}
+	return []Setting{
+		value("rekey_time", fmt.Sprintf("%dh", rekey)),
+		value("over_time", fmt.Sprintf("%dh", day-rekey)),
+		value("rand_time", "0s"),
+	}
 }
 
 // children are N×M children of one pair each for IKEv1, which has one pair in a Quick Mode, and one child

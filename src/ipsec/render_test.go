@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -72,6 +73,12 @@ var _ = Describe("Rendering", func() {
 		Entry("for IKEv1", "ikev1.conf", connection.IKEv1),
 		Entry("for IKEv2", "ikev2.conf", connection.IKEv2),
 	)
+
+	It("renews a phase 1 of IKEv1 before it ends at the endpoint, which may go on without one", func() {
+		rekey, err := time.ParseDuration(setting(render(good(ike(connection.IKEv1))).Connections[0], "rekey_time"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(rekey).To(BeNumerically("<", ipsec.EndpointIKEHours*time.Hour))
+	})
 
 	It("writes all that charon is set to, and which plugins it has, where everybody can see it change", func() {
 		want, err := os.ReadFile("testdata/strongswan.conf")

@@ -134,7 +134,7 @@ var _ = Describe("Loading what is rendered", func() {
 		r.load(ctx, kernel(agencyA(connection.IKEAuto), agencyB()), nil)
 
 		conns := r.swanctl("--list-conns")
-		Expect(conns).To(ContainSubstring("agency-a-198-51-100-10-ikev1: IKEv1, reauthentication every 82800s, dpd delay 10s"))
+		Expect(conns).To(ContainSubstring("agency-a-198-51-100-10-ikev1: IKEv1, reauthentication every 25200s, dpd delay 10s"))
 		Expect(conns).To(ContainSubstring("agency-a-198-51-100-10-ikev2: IKEv2, no reauthentication, rekeying every 82800s, dpd delay 10s"))
 		Expect(conns).To(MatchRegexp(`10-20-0-0_26-to-10-150-0-0_16: TUNNEL, .*\n +local:  10\.20\.0\.0/26\n +remote: 10\.150\.0\.0/16\n`))
 		Expect(conns).To(MatchRegexp(`all-pairs: TUNNEL, .*\n +local:  10\.20\.0\.0/26\n +remote: 10\.150\.0\.0/16 172\.30\.8\.0/22\n`))
