@@ -141,6 +141,7 @@ apps: 0
 		Entry("a backward range", "allow: [{protocol: tcp, ports: 90-80}]", "no port or range"),
 		Entry("a probe outside the private networks", "probes: [{address: 192.0.2.1}]", "in none of the private networks"),
 		Entry("a probe path that breaks out", `probes: [{address: 10.150.0.1, check: http, path: "/a b"}]`, "path of an http check"),
+		Entry("a probe path that names a variable of the platform's manifest", `probes: [{address: 10.150.0.1, check: http, path: "/((cf_admin_password))"}]`, "path of an http check"),
 		Entry("a DNS server elsewhere", "dns: [{domain: a.example, servers: [192.0.2.53]}]", "in none of the private networks"),
 		Entry("a DNS domain that is none", "dns: [{domain: 'a b', servers: [10.150.0.53]}]", "no DNS domain"),
 		Entry("a field nobody knows", "colour: red", "is not a known field"),
