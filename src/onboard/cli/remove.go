@@ -232,7 +232,7 @@ func (f *removeFlags) updateConfig(p plan.Plan) string {
 }
 
 func (f *removeFlags) deploy(in inputs) string {
-	return fmt.Sprintf("bosh -d %s deploy %s -o %s     # and the ops-files of all other orgs", in.manifest.Name(), f.manifest, f.file("ops.yml"))
+	return fmt.Sprintf("bosh -d %s deploy %s -o %s     # and the guard's and all other orgs' ops-files", in.manifest.Name(), f.manifest, f.file("ops.yml"))
 }
 
 // runErrand is the command for the errand org-isolation. Where the platform file does not describe it, the

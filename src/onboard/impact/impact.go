@@ -201,7 +201,7 @@ func (i *Impact) operator(before, after render.Input, extension bool) {
 	if own := after.Plan.OwnGatewayDeployment(); own != "" && slices.ContainsFunc(i.VMs, func(v VMs) bool { return v.Group == after.Plan.Names().GatewayGroup }) {
 		add("bosh -d %s deploy rendered/%s/gateway.yml", own, org)
 	}
-	add("bosh -d DEPLOYMENT deploy MANIFEST -o rendered/%s/ops.yml, with the ops-files of all orgs", org)
+	add("bosh -d DEPLOYMENT deploy MANIFEST -o rendered/%s/ops.yml, with the ops-files of the guard and of all orgs", org)
 	if slices.ContainsFunc(i.Renders, func(r Rendering) bool { return r.Errand }) {
 		add("bosh -d DEPLOYMENT run-errand org-isolation --instance=%s, for the security group", render.IsolationGroup(after.Plan))
 	}
