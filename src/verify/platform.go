@@ -79,5 +79,10 @@ func (w *world) owner(a netip.Addr) string {
 			}
 		}
 	}
+	for _, pool := range w.Platform.Prefixes() {
+		if pool.Contains(a) {
+			return fmt.Sprintf("no org, in the pool %s", pool)
+		}
+	}
 	return "nobody that we know"
 }
