@@ -109,6 +109,15 @@ var _ = Describe("privnet", func() {
 		Expect(stderr.String()).To(And(ContainSubstring("one.yml: no such file"), ContainSubstring("two.yml: no such file"), ContainSubstring("three.yml: no such file")))
 	})
 
+	It("shows a long request that changes in many places, in little memory", func() {
+		Expect(plan()).To(Equal(0))
+		write("request.yml", requestFile+strings.Repeat("#\n", 400_000))
+		Expect(plan()).To(Equal(0), stderr.String())
+		write("request.yml", "# first\n"+requestFile+strings.Repeat("#1\n", 300_000)+"# last\n")
+		Expect(plan()).To(Equal(0), stderr.String())
+		Expect(stdout.String()).To(And(HavePrefix(path("orgs/agency-a/request.yml")+"\n- org: Agency A\n"), ContainSubstring("\n+ # last\n")))
+	})
+
 	It("shows what a changed request changes, and writes nothing with --dry-run", func() {
 		Expect(plan()).To(Equal(0))
 		before := files("orgs")

@@ -5,9 +5,22 @@ import (
 	"strings"
 )
 
-// difference shows the lines that go and come, as diff does, without the ones that stay.
+// maxCompared is the number of pairs of lines that are compared; a hostile request has more than fit into memory.
+const maxCompared = 1 << 22
+
+// difference shows the lines that go and come, as diff does, without the ones that stay. Of very long texts it
+// shows all that lies between the first and the last line that differ.
 func difference(before, after []byte) string {
 	a, b := lines(before), lines(after)
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	if len(a)*len(b) > maxCompared {
+		return prefixed("- ", a) + prefixed("+ ", b)
+	}
 	// longest[i][j] is the length of the longest common subsequence of a[i:] and b[j:].
 	longest := make([][]int, len(a)+1)
 	for i := range longest {
@@ -34,6 +47,14 @@ func difference(before, after []byte) string {
 			out.WriteString("+ " + b[j] + "\n")
 			j++
 		}
+	}
+	return out.String()
+}
+
+func prefixed(sign string, lines []string) string {
+	var out strings.Builder
+	for _, line := range lines {
+		out.WriteString(sign + line + "\n")
 	}
 	return out.String()
 }
