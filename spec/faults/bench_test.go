@@ -122,6 +122,8 @@ type settings struct {
 	gateway object
 	// noProbes declares no targets.
 	noProbes bool
+	// early says that the gateway's certificate is not valid yet.
+	early bool
 	// byKey says that the gateway knows the key only.
 	byKey bool
 	// kernel says that both sides use the kernel's ESP.

@@ -148,6 +148,8 @@ var faults = []fault{
 		p.local, p.remote = []string{Endpoint}, []string{GatewayPublic}
 	}, parameter: signature.ESPMode, side: signature.Customer},
 	{name: "a request for a virtual address", versions: "2", peer: edited("local_addrs", "vips = 0.0.0.0\n local_addrs"), parameter: signature.VirtualAddress, side: signature.Customer},
+	{name: "a hash cut to 96 bits in IP protocol 50", versions: "2", bench: settings{kernel: true}, peer: edited("esp_proposals", "sha256_96 = yes\n esp_proposals"),
+		after: func(b *bench) { b.use() }, parameter: signature.ESPHash, side: signature.Customer},
 	{name: "swapped selectors", versions: "12", peer: func(p *peer) { each(&p.local, "10.20.0.0/26"); each(&p.remote, "10.150.0.0/16") }, parameter: signature.Selectors, side: signature.Customer},
 	{name: "another private network", versions: "12", peer: func(p *peer) { each(&p.local, "10.99.0.0/16") }, parameter: signature.PrivateSelector, side: signature.Customer},
 	{name: "another segment", versions: "12", peer: func(p *peer) { each(&p.remote, "10.21.0.0/26") }, parameter: signature.SegmentSelector, side: signature.Customer},
@@ -233,6 +235,7 @@ var faults = []fault{
 	{name: "a wrong configuration", versions: "12", after: func(b *bench) {
 		b.write("gateway.json", object{"ike": "3"})
 	}, parameter: doctor.Configuration, side: signature.Platform},
+	{name: "a certificate of ours that is not valid yet", versions: "12", both: func(p *peer, s *settings) { certified(valid)(p, s); s.early = true }, parameter: doctor.Configuration, side: signature.Platform},
 	{name: "the gateway's address gone", versions: "12", after: func(b *bench) { b.in(b.network.Gateway, "ip address del "+GatewaySegment+"/26 dev net0") }, parameter: doctor.Interface, side: signature.Platform},
 }
 

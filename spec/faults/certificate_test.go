@@ -46,6 +46,9 @@ func (s *settings) certify(p peer, connection object) (secrets object, files []F
 	if s.byKey {
 		return object{"psk_a": key, "active_psk": "a"}, files
 	}
+	if s.early {
+		a.gateway = a.platform.IssueFrom(inDays(1), inDays(60), GatewayPublic)
+	}
 	connection["endpoints"] = []object{{"address": Endpoint, "device": "strongswan", "id": customerName}}
 	fields := object{"certificate": a.gateway.Certificate, "endpoint_ca": a.agency.PEM}
 	maps.Copy(fields, s.gateway)

@@ -146,9 +146,11 @@ type IKE struct {
 	SAs          []vici.SA
 	// Before are the SAs before the probes were sent.
 	Before []vici.SA
-	// SPIs counts the ESP on the wire while the probes were sent, by the tunnel's SPI as charon writes it; nil
-	// if it could not be heard.
-	SPIs     map[string]int
+	// SPIs is the ESP on the wire while the probes were sent, by the tunnel's SPI as charon writes it; nil if it
+	// could not be heard.
+	SPIs map[string]Heard
+	// Damaged counts the packets with ESP whose integrity check failed meanwhile.
+	Damaged  int
 	Contacts map[netip.Addr]signature.Contact
 	Findings []signature.Finding
 	// Unknown are charon's lines that no signature knows.
@@ -159,6 +161,13 @@ type IKE struct {
 	// listened to, Stale its packets of a tunnel that stood before; Listened is for how long that was.
 	Wire, Stale map[netip.Addr]int
 	Listened    time.Duration
+}
+
+// Heard is what was heard of the ESP of one SPI.
+type Heard struct {
+	Packets int
+	// Cut counts those that end 96 bits after a block of 16 bytes: with AES-CBC the length of the hash (RFC 4303).
+	Cut int
 }
 
 // Probe is what asking a target came to.

@@ -22,6 +22,7 @@ const (
 	DeadPeer      signature.Parameter = "dead peer detection"
 	PairMissing   signature.Parameter = "missing selector pair"
 	NoAnswer      signature.Parameter = "return traffic"
+	Damage        signature.Parameter = "integrity of ESP"
 	ServiceThere  signature.Parameter = "service in the private network"
 	MTU           signature.Parameter = "path MTU"
 	WayOut        signature.Parameter = "way out of the cell"

@@ -65,6 +65,24 @@ func silent() doctor.Evidence {
 	return e
 }
 
+// heard is a tunnel that counts packets out and none in, and what was heard of the endpoint's ESP.
+func heard(in doctor.Heard, damaged int, cipher string) doctor.Evidence {
+	e := healthy()
+	before := e.IKE.SAs[0].Children[0]
+	before.SPIIn, before.SPIOut, before.PacketsIn, before.PacketsOut = "0000000a", "0000000b", 0, 0
+	before.Algorithms = vici.Algorithms{Encryption: cipher, Integrity: "HMAC_SHA2_256_128"}
+	after := before
+	after.PacketsOut = 4
+	sa := e.IKE.SAs[0]
+	for list, child := range map[*[]vici.SA]vici.Child{&e.IKE.Before: before, &e.IKE.SAs: after} {
+		sa.Children = []vici.Child{child}
+		*list = []vici.SA{sa}
+	}
+	e.IKE.SPIs, e.IKE.Damaged = map[string]doctor.Heard{"0000000a": in, "0000000b": {Packets: 4}}, damaged
+	e.Probes = []doctor.Probe{{Pair: e.Connection.Pairs()[0], Name: "icmp://10.150.0.1", Result: check.Result{Asked: true}}}
+	return e
+}
+
 func named(r doctor.Report) []string {
 	var out []string
 	for _, p := range r.Problems {
@@ -117,6 +135,11 @@ var _ = Describe("The doctor", func() {
 			e.Probes = []doctor.Probe{{Pair: e.Connection.Pairs()[0], Name: "icmp://10.150.0.1", Result: check.Result{Asked: true}}}
 			return e
 		}(), "egress rules / platform"),
+		Entry("ESP that reaches the interface and not the tunnel", heard(doctor.Heard{Packets: 3}, 0, "AES_CBC-256"), "firewall on the gateway / platform"),
+		Entry("ESP that fails its integrity check", heard(doctor.Heard{Packets: 3}, 3, "AES_CBC-256"), "integrity of ESP / between"),
+		Entry("ESP with a hash of another length", heard(doctor.Heard{Packets: 3, Cut: 3}, 3, "AES_CBC-256"), "phase 2 hash / customer"),
+		Entry("ESP of such a length, and no hash", heard(doctor.Heard{Packets: 3, Cut: 3}, 3, "AES_GCM_16-256"), "integrity of ESP / between"),
+		Entry("no ESP that comes", heard(doctor.Heard{}, 0, "AES_CBC-256"), "return traffic / customer"),
 		Entry("an enforcer and a process that are gone, both", func() doctor.Evidence {
 			e := healthy()
 			e.Services[0].Problem, e.Enforcement.State = "it does not run", health.Unclear

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"privnet/connection"
@@ -94,10 +95,12 @@ func (x *examination) bothWays(pair connection.Pair, name string, probes []Probe
 			Parameter: Rules, Side: signature.Platform, Got: name,
 			Change: "see where the kernel sends them (ip route get, ip rule, ip xfrm policy) and what /var/vcap/sys/run/egress-enforcer/status.json says; then monit restart ipsec-gateway",
 		})
-	case asked && in == 0 && x.dropped(pair) != "":
-		x.judge("traffic", name, x.dropped(pair), Problem{Parameter: signature.GatewayFirewall, Side: signature.Platform, Got: name})
 	case asked && in == 0:
-		x.judge("traffic", name, counts+": packets leave through the tunnel, and none comes back", x.noAnswer(pair))
+		if problem, p := x.lostHere(pair); problem != "" {
+			x.judge("traffic", name, problem, p)
+		} else {
+			x.judge("traffic", name, counts+": packets leave through the tunnel, and none comes back", x.noAnswer(pair))
+		}
 	case asked && x.sharesTunnel(pair):
 		p := x.noAnswer(pair)
 		p.What = fmt.Sprintf("packets from %s to %s leave through the tunnel and no target answers, while other networks answer through the same tunnel: a route or a rule for this network is missing behind the device, or all its targets are down", pair.Segment, pair.PrivateNetwork)
@@ -125,21 +128,33 @@ func (x *examination) sharesTunnel(pair connection.Pair) bool {
 	})
 }
 
-// dropped says what this VM itself drops of a pair's ESP: what the wire saw and the tunnel did not, or the other
-// way round. It is empty if that is nothing.
-func (x *examination) dropped(pair connection.Pair) string {
-	in, out := 0, 0
+// lostHere says what becomes of a pair's ESP on this VM: the wire has it and the tunnel does not, or the other way
+// round. The problem is empty if nothing is lost here.
+func (x *examination) lostHere(pair connection.Pair) (string, Problem) {
+	var in, out Heard
+	cuttable := true
 	for _, child := range x.children(pair) {
-		in, out = in+x.IKE.SPIs[child.SPIIn], out+x.IKE.SPIs[child.SPIOut]
+		in.Packets, in.Cut = in.Packets+x.IKE.SPIs[child.SPIIn].Packets, in.Cut+x.IKE.SPIs[child.SPIIn].Cut
+		out.Packets += x.IKE.SPIs[child.SPIOut].Packets
+		cuttable = cuttable && strings.HasPrefix(child.Algorithms.Encryption, "AES_CBC") && child.Algorithms.Integrity == "HMAC_SHA2_256_128"
 	}
+	firewall := Problem{Parameter: signature.GatewayFirewall, Side: signature.Platform, Got: fmt.Sprintf("%s = %s", pair.Segment, pair.PrivateNetwork)}
 	switch {
 	case x.IKE.SPIs == nil:
-	case in > 0:
-		return fmt.Sprintf("%d packets with ESP of this tunnel reach the interface and none reaches the tunnel: a rule on this VM drops them", in)
-	case out == 0:
-		return "packets enter the tunnel and no ESP leaves the interface: a rule on this VM drops it"
+	case in.Packets > 0 && in.Cut == in.Packets && cuttable:
+		return "the endpoint's ESP comes with a hash of 96 bits", Problem{
+			Parameter: signature.ESPHash, Side: signature.Customer, Got: "SHA-256 cut to 96 bits", Want: "SHA-256 with 128 bits (RFC 4868)",
+			What: "the endpoint cuts the hash of SHA-256 to 96 bits, as before RFC 4868, so that each side drops the other's packets",
+		}
+	case in.Packets > 0 && x.IKE.Damaged > 0:
+		return fmt.Sprintf("%d packets with ESP failed the integrity check", x.IKE.Damaged), Problem{Parameter: Damage, Side: signature.Between,
+			What: "the endpoint's ESP arrives and fails its integrity check: something on the way changes it, or the endpoint computes the hash otherwise"}
+	case in.Packets > 0:
+		return fmt.Sprintf("%d packets with ESP of this tunnel reach the interface and none reaches the tunnel: a rule on this VM drops them", in.Packets), firewall
+	case out.Packets == 0:
+		return "packets enter the tunnel and no ESP leaves the interface: a rule on this VM drops it", firewall
 	}
-	return ""
+	return "", Problem{}
 }
 
 // children carry the pair, now or before the probes were sent.

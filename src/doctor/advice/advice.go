@@ -82,6 +82,7 @@ var places = map[signature.Parameter]place{
 	signature.VirtualAddress:         {networks, "make the tunnel one between networks (site to site), without an address from our side (mode config, virtual IP)", ": "},
 	signature.Refusal:                {initiate, "see in the device's log why it refuses", ": "},
 	signature.LargePackets:           {path, "let large UDP packets and IP fragments out to the gateway, or let the device cut IKE into smaller parts", ": "},
+	"integrity of ESP":               {path, "let nothing on the way change ESP (an application gateway, a WAN accelerator), and see that the device uses the agreed hash in full length", ": "},
 	"dead peer detection":            {initiate, "clear the old tunnel, so that the device opens a new one, and switch dead peer detection (DPD) on", ": "},
 	"missing selector pair":          {networks, "add a tunnel (proxy-ID, child, phase 2 entry)", " with "},
 	"IKE packets to the gateway":     {initiate, "make the device initiate, and let UDP 500, UDP 4500 and IP protocol 50 out", " to "},

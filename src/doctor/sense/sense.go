@@ -21,7 +21,6 @@ import (
 	"privnet/connection"
 	"privnet/doctor"
 	"privnet/doctor/signature"
-	"privnet/doctor/wire"
 	"privnet/ipsec"
 	"privnet/ipsec/fips"
 	"privnet/ipsec/gateway"
@@ -83,10 +82,6 @@ const (
 	tries  = 2
 	// settling is how long charon may take to hold its configuration.
 	settling = 2 * time.Second
-	// glance is how often it is seen whether listening has told what is wrong.
-	glance = 200 * time.Millisecond
-	// deafAfter is for how many glances charon may not have heard what the wire brought.
-	deafAfter = 5
 )
 
 // Observe gathers all evidence once.
@@ -109,9 +104,10 @@ func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
 		})
 	}
 	if carries {
+		damaged := damagedESP()
 		spis := overhear(ctx, func() { e.Probes = probes(ctx, c) })
 		if e.IKE != nil {
-			e.IKE.SPIs = spis
+			e.IKE.SPIs, e.IKE.Damaged = spis, damagedESP()-damaged
 		}
 		e.PathMTU = pathMTU(c, e.Probes)
 	}
@@ -123,26 +119,6 @@ func (s Senses) Observe(ctx context.Context, c doctor.Config) doctor.Evidence {
 	}
 	e.Now = time.Now()
 	return e
-}
-
-// overhear counts the ESP on the wire by its SPI while something is done; nil if it cannot be heard.
-func overhear(ctx context.Context, do func()) map[string]int {
-	ctx, cancel := context.WithCancel(ctx)
-	spis, ready, ended := map[string]int{}, make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- wire.ListenESP(ctx, func() { close(ready) }, func(p wire.ESP) { spis[p.SPI]++ })
-	}()
-	select {
-	case <-ready:
-	case err := <-ended:
-		ended <- err
-	}
-	do()
-	cancel()
-	if <-ended != nil {
-		return nil
-	}
-	return spis
 }
 
 // Agreed is what charon's log is compared with: the connection, and the gateway's configuration where that
@@ -170,6 +146,8 @@ func (s Senses) ike(ctx context.Context, c doctor.Config) (out *doctor.IKE, prob
 	job, err := s.Job().Check()
 	if err != nil {
 		problem, job = err.Error(), ipsec.Config{}
+	} else {
+		problem = tooEarly(job, time.Now())
 	}
 	reader := signature.NewReader(Agreed(c, job))
 	out = &doctor.IKE{Certificates: reader.Expect.Certificates}
@@ -194,6 +172,22 @@ func (s Senses) ike(ctx context.Context, c doctor.Config) (out *doctor.IKE, prob
 		out.Contacts[e.Address] = reader.Contact(e.Address)
 	}
 	return out, problem
+}
+
+// tooEarly names a certificate of ours that no endpoint can accept yet. It is empty if there is none.
+func tooEarly(job ipsec.Config, now time.Time) string {
+	for _, c := range job.Connections {
+		if c.Certificates == nil {
+			continue
+		}
+		for _, own := range c.Certificates.Own {
+			if own.NotBefore.After(now) {
+				return fmt.Sprintf("certificate: %s is valid from %s only; this VM's clock, which says %s, is behind, or that of its CA is ahead",
+					own.Subject, own.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+			}
+		}
+	}
+	return ""
 }
 
 func (s Senses) askCharon(ctx context.Context, valid bool, out *doctor.IKE) {
@@ -234,76 +228,6 @@ func (s Senses) waits(ctx context.Context) bool {
 		case <-time.After(glance):
 		}
 	}
-}
-
-// listen follows charon's log and the wire at once and counts what the wire brought from each endpoint: first
-// packets of an exchange, and those of a tunnel that stood before. It ends early when the log or the wire has
-// told what is wrong.
-func (s Senses) listen(ctx context.Context, c doctor.Config, reader *signature.Reader) (counts, stale map[netip.Addr]int) {
-	ctx, cancel := context.WithTimeout(ctx, c.Listen)
-	defer cancel()
-	var lock sync.Mutex
-	begun := time.Now()
-	counts, stale = map[netip.Addr]int{}, map[netip.Addr]int{}
-	var ears sync.WaitGroup
-	ears.Go(func() {
-		_ = wire.Listen(ctx, func() {}, func(p wire.Packet) {
-			lock.Lock()
-			defer lock.Unlock()
-			switch {
-			case p.Outgoing:
-			case p.Begins():
-				counts[p.From.Addr()]++
-			default:
-				stale[p.From.Addr()]++
-			}
-		})
-	})
-	ears.Go(func() {
-		_ = wire.ListenESP(ctx, func() {}, func(p wire.ESP) {
-			lock.Lock()
-			defer lock.Unlock()
-			if !p.Outgoing {
-				stale[p.From]++
-			}
-		})
-	})
-	ears.Go(func() {
-		_ = vici.WatchLog(ctx, s.Gateway.Socket(), func() {}, func(l vici.LogLine) {
-			lock.Lock()
-			defer lock.Unlock()
-			reader.Read(signature.Line{Time: time.Now(), SA: l.SA, Text: l.Text})
-		})
-	})
-	ticker := time.NewTicker(glance)
-	defer ticker.Stop()
-	for deaf := 0; deaf < deafAfter && ctx.Err() == nil; {
-		select {
-		case <-ctx.Done():
-		case <-ticker.C:
-			lock.Lock()
-			// Also the want of a packet tells, after a while.
-			known := told(reader)
-			for _, e := range c.Connection.Endpoints {
-				if counts[e.Address] > 0 && reader.Contact(e.Address).Packets == 0 {
-					deaf++
-				}
-			}
-			lock.Unlock()
-			if known {
-				cancel()
-			}
-		}
-	}
-	cancel()
-	ears.Wait()
-	for _, e := range c.Connection.Endpoints {
-		// charon logs no packet of a tunnel that it does not have: these are of one that begins.
-		if reader.Contact(e.Address).Last.After(begun) {
-			delete(stale, e.Address)
-		}
-	}
-	return counts, stale
 }
 
 // told says whether the log tells what is wrong.

@@ -106,6 +106,8 @@ type ESP struct {
 	Outgoing bool
 	// SPI names the tunnel, in charon's eight hexadecimal digits.
 	SPI string
+	// Length is the packet's in bytes, from the SPI on.
+	Length int
 }
 
 // ListenESP tells of ESP until the context ends. ready is called once none can be missed.
@@ -116,7 +118,7 @@ func ListenESP(ctx context.Context, ready func(), deliver func(ESP)) error {
 			header += 8
 		}
 		if len(p.Data) >= header+4 {
-			deliver(ESP{p.From.Addr(), p.Outgoing, hex.EncodeToString(p.Data[header : header+4])})
+			deliver(ESP{p.From.Addr(), p.Outgoing, hex.EncodeToString(p.Data[header : header+4]), int(binary.BigEndian.Uint16(p.Data[2:])) - header})
 		}
 	})
 }

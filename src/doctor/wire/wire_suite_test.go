@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -73,12 +74,12 @@ var _ = Describe("Listening on the wire", func() {
 			}, func(p wire.ESP) {
 				Expect(p.From).To(Equal(netip.MustParseAddr("127.0.0.1")))
 				if !p.Outgoing {
-					heard = append(heard, p.SPI)
+					heard = append(heard, fmt.Sprint(p.SPI, " ", p.Length))
 				}
 			})
 			Expect(err).NotTo(HaveOccurred())
 		})
-		Expect(heard).To(Equal([]string{"01020304", "05060708"}))
+		Expect(heard).To(Equal([]string{"01020304 31", "05060708 24"}))
 	})
 
 	It("knows the first packet of an exchange by the responder's SPI", func() {
