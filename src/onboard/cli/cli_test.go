@@ -179,6 +179,9 @@ apps: 0
 		write("request.yml", strings.Replace(requestFile, "Agency A", "agency.a", 1))
 		Expect(plan()).To(Equal(1))
 		Expect(stderr.String()).To(ContainSubstring(`request.yml:1: org: "agency.a" has the same name agency-a as org "Agency A"`))
+		write("request.yml", strings.Replace(requestFile, "Agency A", "Agency A Public", 1))
+		Expect(plan()).To(Equal(1))
+		Expect(stderr.String()).To(Equal(path("request.yml") + `:1: org: "Agency A Public" and the org agency-a make the same name for a segment and for a public network; rename one` + "\n"))
 	})
 
 	It("plans many requests at once, of which none may be wrong", func() {

@@ -52,6 +52,11 @@ func checkRequests(files []source, p platform.Platform, entries []ledger.Entry) 
 		out = append(out, a)
 	}
 	for _, a := range out {
+		for _, rival := range plan.Rivals(a.request.Name) {
+			if _, there := networks[rival]; there {
+				a.doc.Root().Get("org").Problem("and the org %s make the same name for a segment and for a public network; rename one", rival)
+			}
+		}
 		plan.CheckRoutes(a.doc.Root(), p, a.request, networks)
 		problems = document.Join(problems, a.doc.Err())
 	}

@@ -18,6 +18,12 @@ func Conflicts(plans []Plan) document.Problems {
 	var out document.Problems
 	names, addresses := map[string]Plan{}, map[netip.Addr]Plan{}
 	for _, p := range plans {
+		for _, rival := range Rivals(p.Name) {
+			if other, found := names[rival]; found {
+				out = append(out, p.Source.Get("name").Wrong("and %s (%s:%d) make the same name for a segment and for a public network; undo one",
+					other.Name, other.Source.File(), other.Source.Get("name").Line()))
+			}
+		}
 		if other, found := names[p.Name]; found {
 			out = append(out, p.Source.Get("name").Wrong("is the name of org %q too (%s:%d); two orgs need two names",
 				other.Org, other.Source.File(), other.Source.Get("name").Line()))

@@ -6,6 +6,7 @@ package plan
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"go4.org/netipx"
 
@@ -125,12 +126,25 @@ type Names struct {
 	SecurityGroupName string `yaml:"security_group"`
 }
 
+// publicSuffix makes of the name of an org's segment that of the network of its public address.
+const publicSuffix = "-public"
+
+// Rivals are the names of orgs that cannot be beside an org of this name: the segment of the one would have the
+// name of the other's public network.
+func Rivals(name string) []string {
+	out := []string{name + publicSuffix}
+	if base, found := strings.CutSuffix(name, publicSuffix); found {
+		out = append(out, base)
+	}
+	return out
+}
+
 // Names returns the plan's names, all made of its Name.
 func (p Plan) Names() Names {
 	of := func(pattern string) string { return fmt.Sprintf(pattern, p.Name) }
 	return Names{
 		Network:           of("private-network-%s"),
-		PublicNetwork:     of("private-network-%s-public"),
+		PublicNetwork:     of("private-network-%s") + publicSuffix,
 		Link:              of("private-network-%s"),
 		IsolationSegment:  of("private-network-%s"),
 		PlacementTag:      of("private-network-%s"),

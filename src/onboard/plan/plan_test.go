@@ -205,6 +205,19 @@ names: {}
 			ContainSubstring("203.0.113.10 is a gateway of a too"),
 		)))
 	})
+
+	It("shows both places when one's segment is named as the other's public network", func() {
+		plans := allocate(parsePlatform(platformFile), "a", "a-public")
+		for i, made := range plans {
+			var err error
+			plans[i], err = plan.Parse("orgs/"+made.Name+"/plan.yml", made.YAML())
+			Expect(err).NotTo(HaveOccurred())
+		}
+		Expect(plans[0].Names().PublicNetwork).To(Equal(plans[1].Names().Network))
+		for _, order := range [][]plan.Plan{{plans[0], plans[1]}, {plans[1], plans[0]}} {
+			Expect(plan.Conflicts(order).Err()).To(MatchError(And(ContainSubstring("make the same name for a segment and for a public network"), ContainSubstring("orgs/a"))))
+		}
+	})
 })
 
 var _ = Describe("A request on this platform", func() {
