@@ -73,7 +73,7 @@ var _ = func() bool {
 		peer := startLibreswan(network, s, NAT{}, "rekey=no", "ikelifetime=12s")
 		peer.whack("--initiate", "--name", peer.names[0])
 		first := settled(ctx, gateway, s)
-		gateway.Swanctl("--rekey", "--ike", first.Name) // what it does by itself after seven hours
+		gateway.Swanctl("--rekey", "--ike", first.Name) // what it does by itself with PAN-OS
 		Eventually(func() []vici.SA { return gateway.SAs(ctx) }, "30s", "100ms").ShouldNot(Or(BeEmpty(), ContainElement(HaveField("LocalSPI", first.LocalSPI))))
 		Expect(ping(network, s.segment[0], s.private[0])).To(Equal(packets))
 	})

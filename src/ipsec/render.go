@@ -195,7 +195,7 @@ func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, ve
 			value("fragmentation", "yes"),
 		},
 	}
-	s.Settings = append(s.Settings, ikeLifetime(version)...)
+	s.Settings = append(s.Settings, ikeLifetime(version, endpoint.Device)...)
 	if version == connection.IKEv1 {
 		s.Settings = append(s.Settings, value("aggressive", "no"), value("dpd_timeout", dpdTimeout))
 	} else {
@@ -214,13 +214,15 @@ func ikeConnection(config Config, c Connection, endpoint connection.Endpoint, ve
 const EndpointIKEHours = 8
 
 // ikeLifetime says when we renew a phase 1 that the endpoint has not renewed, and that it lasts a day at most, the
-// cap of NIST SP 800-77. (A child's is 8 h.) With IKEv2 the endpoint renews it, as its lifetime is shorter. With
-// IKEv1, which can only reauthenticate, some devices (PAN-OS) let phase 1 end, go on with phase 2, and need no
-// phase 1 until that is renewed. charon has no phase 2 without a phase 1: so we renew it before it ends.
-func ikeLifetime(version connection.IKE) []Setting {
+// cap of NIST SP 800-77. (A child's is 8 h.) The endpoint's lifetime is shorter, so that it comes first; and it
+// should: IKEv1 can only reauthenticate, and charon loses the children when the endpoint does not answer that.
+//
+// But with IKEv1 PAN-OS lets phase 1 end and goes on with phase 2, and charon has no phase 2 without a phase 1. There
+// we come first.
+func ikeLifetime(version connection.IKE, device string) []Setting {
 	const day = 24
 	rekey := day - 1
-	if version == connection.IKEv1 {
+	if version == connection.IKEv1 && device == "paloalto" {
 		rekey = EndpointIKEHours - 1
 	}
 	return []Setting{

@@ -74,11 +74,17 @@ var _ = Describe("Rendering", func() {
 		Entry("for IKEv2", "ikev2.conf", connection.IKEv2),
 	)
 
-	It("renews a phase 1 of IKEv1 before it ends at the endpoint, which may go on without one", func() {
-		rekey, err := time.ParseDuration(setting(render(good(ike(connection.IKEv1))).Connections[0], "rekey_time"))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(rekey).To(BeNumerically("<", ipsec.EndpointIKEHours*time.Hour))
-	})
+	DescribeTable("leaves it to the endpoint to renew phase 1, but for IKEv1 with PAN-OS, which lets it end",
+		func(version connection.IKE, device string, first bool) {
+			config := good(ike(version))
+			config.Connections[0].Endpoints[0].Device = device
+			rekey, err := time.ParseDuration(setting(render(config).Connections[0], "rekey_time"))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(rekey < ipsec.EndpointIKEHours*time.Hour).To(Equal(first))
+		},
+		Entry("PAN-OS", connection.IKEv1, "paloalto", true), Entry("PAN-OS with IKEv2", connection.IKEv2, "paloalto", false),
+		Entry("another", connection.IKEv1, "strongswan", false),
+	)
 
 	It("writes all that charon is set to, and which plugins it has, where everybody can see it change", func() {
 		want, err := os.ReadFile("testdata/strongswan.conf")
