@@ -1,5 +1,5 @@
 // Package peers_test proves the gateway on peers that no one here wrote: Debian's strongSwan in namespaces,
-// and libreswan in User-Mode Linux. It needs root.
+// and libreswan and OpenIKED in User-Mode Linux. It needs root.
 package peers_test
 
 import (
