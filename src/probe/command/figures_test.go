@@ -19,7 +19,7 @@ import (
 	"privnet/probe/health"
 )
 
-// The figures of docs/status.md. They take minutes: BENCH=1 measures, SOAK=20m watches a healthy tunnel for
+// The figures of docs/status.md. They take minutes: BENCH=1 measures, SOAK=60m watches a healthy tunnel for
 // that long, with questions every 500 ms or SOAK_INTERVAL.
 var _ = Describe("Figures", Serial, func() {
 	networks := func(n int) (out []string) {
