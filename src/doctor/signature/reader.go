@@ -22,6 +22,9 @@ const (
 	lost = 2
 	// atOnce is how soon after phase 1 an endpoint closes that does not like the gateway's identity.
 	atOnce = 3 * time.Second
+	// insists is how often a device tries that wants a tunnel, passing how long one counts that knocked less often.
+	insists = 3
+	passing = 5 * time.Minute
 	// flap is how many duplicates within flapTime mean two devices; one is a device that came back.
 	flap     = 3
 	flapTime = 10 * time.Minute
@@ -245,8 +248,8 @@ func (r *Reader) Findings(now time.Time) []Finding {
 	for _, f := range r.findings {
 		switch {
 		case f.Parameter == OneBox && f.Count < flap:
-		case f.stage == stageContact && f.Parameter == SourceAddress && len(r.contacts) > 0:
-			// Strangers knock everywhere; the declared endpoint was heard.
+		case f.Parameter == SourceAddress && (len(r.contacts) > 0 || f.Count < insists && now.Sub(f.Time) > passing):
+			// Strangers knock everywhere: the declared endpoint was heard, or this one knocked and went on.
 		case !f.Warning && r.overtaken(f):
 		default:
 			out = append(out, f)

@@ -69,6 +69,18 @@ var _ = Describe("A reader", func() {
 		Expect(findings).To(BeEmpty())
 	})
 
+	It("takes a stranger that knocked once for nobody after a while, and not one that insists", func() {
+		knock := []string{"received packet: from 192.0.2.66[500] to 203.0.113.10[500] (100 bytes)", "no IKE config found for 203.0.113.10...192.0.2.66, sending NO_PROPOSAL_CHOSEN"}
+		r := signature.NewReader(agreed)
+		for n, want := range []int{0, 0, 1} {
+			for _, l := range lines(fmt.Sprint(n), knock...) {
+				r.Read(l)
+			}
+			Expect(r.Findings(start.Add(time.Minute))).To(HaveLen(1))
+			Expect(r.Findings(start.Add(time.Hour))).To(HaveLen(want))
+		}
+	})
+
 	It("tells a CA that has ended from a certificate that has", func() {
 		expect := byCertificate()
 		_, findings := readFor(expect, lines("1",
