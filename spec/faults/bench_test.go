@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -114,7 +115,7 @@ type bench struct {
 // settings of a bench that a fault changes before anything starts.
 type settings struct {
 	nat NAT
-	// ike is the gateway's version, unless it is the peer's.
+	// ike is the gateway's version, unless it is that of the environment's IKE or the peer's.
 	ike string
 	// unenforced says that the enforcer's rules do not stand.
 	unenforced bool
@@ -155,10 +156,7 @@ func newBench(p peer, s settings) *bench {
 	if p.certificate != nil {
 		secrets, files = s.certify(p, connection)
 	}
-	ike := s.ike
-	if ike == "" {
-		ike = strconv.Itoa(p.version)
-	}
+	ike := cmp.Or(s.ike, os.Getenv("IKE"), strconv.Itoa(p.version))
 	gateway := object{"connection": connection, "addresses": []string{GatewaySegment}, "ike": ike, "policy": "compatible", "log_level": 1}
 	for name, value := range s.gateway {
 		gateway[name] = value

@@ -228,7 +228,7 @@ var faults = []fault{
 	{name: "a charon that lost its connections", versions: "12", before: func(b *bench) { b.unload() }, parameter: signature.GatewayConnection, side: signature.Platform},
 	{name: "a key that waits for a reload", versions: "12", after: func(b *bench) { b.write("psk.json", object{"psk_a": "new" + key, "active_psk": "a"}) }, parameter: signature.GatewayConnection, side: signature.Platform},
 	{name: "a configuration that waits for a reload", versions: "12", after: func(b *bench) {
-		b.gateway["ike"] = "auto"
+		b.gateway["log_level"] = 0
 		b.write("gateway.json", b.gateway)
 	}, parameter: signature.GatewayConnection, side: signature.Platform},
 	{name: "no forwarding", versions: "12", after: func(b *bench) { b.in(b.network.Gateway, "sysctl -qw net.ipv4.ip_forward=0") }, parameter: doctor.Forwarding, side: signature.Platform},
