@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -61,6 +62,8 @@ type VM struct {
 	HungAfter string
 	// Env is for its processes, beside the specs' own.
 	Env []string
+	// Container is the command that runs its main process, if something else than the namespace is to be around that.
+	Container []string
 }
 
 // NewVM makes a gateway for agency-a with two private networks and one endpoint, but for the overrides, which
@@ -113,6 +116,9 @@ func (v VM) command(name string, flags ...string) *exec.Cmd {
 		"--status", v.Path("view/status.json"), "--view", v.Path("view/vici.sock"), "--view-group", "0"}, flags...)
 	if v.HungAfter != "" {
 		arguments = append(arguments, "--hung-after", v.HungAfter)
+	}
+	if name == "run" {
+		arguments = append(slices.Clone(v.Container), arguments...)
 	}
 	cmd := Command(v.network.Gateway, arguments...)
 	cmd.Env = append(append(os.Environ(), asGateway+"=1"), v.Env...)

@@ -37,15 +37,20 @@ func (g Gateway) readJob() (configuration, error) {
 	if err != nil {
 		return job, err
 	}
-	if job.config.DataPath == connection.DataPathUserland {
+	return job, g.needs(job.config)
+}
+
+// needs sees that this machine has what a configuration needs.
+func (g Gateway) needs(config ipsec.Config) error {
+	if config.DataPath == connection.DataPathUserland {
 		if _, err := os.Stat(g.Paths.TUN); err != nil {
-			return job, fmt.Errorf("data_path: userland needs the device %s: %w", g.Paths.TUN, err)
+			return fmt.Errorf("data_path: userland needs the device %s: %w", g.Paths.TUN, err)
 		}
 	}
-	if job.config.FIPS {
-		return job, g.CheckFIPS()
+	if config.FIPS {
+		return g.CheckFIPS()
 	}
-	return job, nil
+	return nil
 }
 
 // readLastGood reads what charon was told last. The job's files may be wrong, or wait for a reload.

@@ -101,8 +101,16 @@ func (g Gateway) Run(ctx context.Context) error {
 }
 
 func (g Gateway) run(ctx context.Context) error {
-	job, err := g.readJob()
+	job, err := g.read(g.Paths.Config, g.Paths.Key)
 	if err != nil {
+		return err
+	}
+	if job.config.DataPath == connection.DataPathUserland {
+		if err := provideTUN(g.Paths.TUN); err != nil {
+			return err
+		}
+	}
+	if err := g.needs(job.config); err != nil {
 		return err
 	}
 	if err := g.write(job.rendered); err != nil {

@@ -265,6 +265,16 @@ var _ = Describe("A gateway", func() {
 		Expect(network.Exec(network.Gateway, "ip", "xfrm", "policy")).To(ContainSubstring("dst 10.150.0.0/16 \n\tdir fwd action block"))
 	})
 
+	It("makes the TUN device of the userland data path in a /dev that lacks it, as bpm's does", func() {
+		network := NewNetwork(NAT{})
+		gateway := NewVM(network, nil)
+		gateway.Container = []string{"unshare", "--mount", "bash", "-ec", `mount -t tmpfs -o mode=755,noexec,nosuid tmpfs /dev
+			mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/random c 1 8; mknod -m 666 /dev/urandom c 1 9; exec "$@"`, "bpm"}
+		gateway.Run()
+		StartCustomer(network, customer(2, NAT{}, modernIKE, modernESP)).Swanctl("--initiate", "--child", "both")
+		Expect(network.Reaches(Services[0])).To(BeTrue())
+	})
+
 	It("takes a new log level on a reload", func() {
 		gateway := NewVM(Network{Gateway: Namespace("gw")}, nil)
 		session := gateway.Run()
