@@ -128,8 +128,8 @@ func (f verifyFlags) show(out, log io.Writer, r report.Report) error {
 		if err := encoder.Encode(r); err != nil {
 			return fmt.Errorf("printing the result: %w", err)
 		}
-	} else {
-		fmt.Fprint(out, r.Text())
+	} else if _, err := io.WriteString(out, r.Text()); err != nil {
+		return fmt.Errorf("printing the result: %w", err)
 	}
 	if f.report != "" {
 		page, err := r.HTML()

@@ -99,6 +99,15 @@ var _ = Describe("privnet verify", func() {
 		Expect(string(read("proof.html"))).To(ContainSubstring("does not hold"))
 	})
 
+	It("fails where its result cannot be printed", func() {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		Expect(err).NotTo(HaveOccurred())
+		defer full.Close()
+		args := []string{"verify", "--platform", path("platform.yml"), "--manifest", path("manifest.yml"), "--orgs", path("orgs")}
+		Expect(cli.Run(args, strings.NewReader(""), full, &stderr)).To(Equal(1))
+		Expect(stderr.String()).To(ContainSubstring("printing the result: write /dev/full: no space left on device"))
+	})
+
 	It("says what it cannot read, in all files at once", func() {
 		write("platform.yml", strings.Replace(platformFile, "vsphere", "pdp-11", 1))
 		write("manifest.yml", "name: cf\n")
