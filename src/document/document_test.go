@@ -100,6 +100,7 @@ var _ = Describe("A document", func() {
 		Entry("two documents, with the second's line", "a: 1\n---\nb: 2\n", "in.yml:2: holds more than one"),
 		Entry("another encoding, with its line", "a: 1\nb: caf\xe9\n", "in.yml:2: is not UTF-8: it has the byte 0xe9"),
 		Entry("UTF-16", "\xff\xfea\x00:\x00", "in.yml:1: is not UTF-8"),
+		Entry("what would be shown otherwise than it is read", "a: 1\n# x \u202e y\n", "in.yml:2: has the control character U+202E"),
 		Entry("a control character, with its line", "a: 1\nb: x\x00y\n", "in.yml:2: has the control character U+0000"),
 		Entry("too much", strings.Repeat("a", document.MaxSize+1), "at most 1048576"),
 	)

@@ -11,7 +11,8 @@ import (
 )
 
 // CheckText refuses bytes that are no UTF-8 and control characters, as Problems with the line. YAML's own
-// reader does not say where they are, and takes UTF-16, which nothing else here does.
+// reader does not say where they are, takes UTF-16, which nothing else here does, and takes what makes a
+// terminal show a text in another order.
 func CheckText(file string, data []byte) error {
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
@@ -19,7 +20,7 @@ func CheckText(file string, data []byte) error {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			want = fmt.Sprintf("is not UTF-8: it has the byte 0x%02x; save it as UTF-8", data[i])
-		case unicode.IsControl(r) && !strings.ContainsRune("\t\n\r\u0085", r):
+		case unicode.Is(unicode.Bidi_Control, r), unicode.IsControl(r) && !strings.ContainsRune("\t\n\r\u0085", r):
 			want = fmt.Sprintf("has the control character %U; take it out", r)
 		}
 		if want != "" {
