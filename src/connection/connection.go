@@ -113,7 +113,7 @@ func Read(v document.Value) Connection {
 		DataPath:        DataPath(v.Get("data_path").OneOf(string(DataPathKernel), string(DataPathKernel), string(DataPathUserland))),
 		PathMTU:         v.Get("path_mtu").Int(MinPathMTU, MaxPathMTU),
 		Allow:           readFlows(v.Get("allow")),
-		Inbound:         readFlows(v.Get("inbound")),
+		Inbound:         readInbound(v.Get("inbound")),
 	}
 	if c.PathMTU == 0 {
 		c.PathMTU = DefaultPathMTU

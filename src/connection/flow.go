@@ -3,6 +3,7 @@ package connection
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,6 +47,11 @@ func (f Flow) PortList() string {
 	return strings.Join(ports, ",")
 }
 
+// Opens says whether the port is one of the flow's.
+func (f Flow) Opens(port uint16) bool {
+	return len(f.Ports) == 0 || slices.ContainsFunc(f.Ports, func(r PortRange) bool { return r.First <= port && port <= r.Last })
+}
+
 // Check is how a target is probed.
 type Check string
 
@@ -75,30 +81,62 @@ func ReadFlows(v document.Value) []Flow { return readFlows(v) }
 func readFlows(v document.Value) []Flow {
 	var out []Flow
 	for _, element := range v.List() {
-		if !element.Fields("protocol", "ports") {
-			continue
-		}
-		element.Get("protocol").Required("tcp, udp or icmp")
-		flow := Flow{Protocol: Protocol(element.Get("protocol").OneOf("", string(TCP), string(UDP), string(ICMP)))}
-		ports := element.Get("ports")
-		if flow.Protocol == ICMP && ports.Present() {
-			ports.Problem("ICMP has no ports; leave the field out")
-		} else {
-			flow.Ports = readPorts(ports)
-		}
-		if flow.Protocol != "" {
+		if flow, ok := readFlow(element); ok {
 			out = append(out, flow)
 		}
 	}
 	return out
 }
 
-func readPorts(v document.Value) []PortRange {
+func readFlow(v document.Value) (flow Flow, ok bool) {
+	if !v.Fields("protocol", "ports") {
+		return Flow{}, false
+	}
+	v.Get("protocol").Required("tcp, udp or icmp")
+	flow.Protocol = Protocol(v.Get("protocol").OneOf("", string(TCP), string(UDP), string(ICMP)))
+	ports := v.Get("ports")
+	if flow.Protocol == ICMP && ports.Present() {
+		ports.Problem("ICMP has no ports; leave the field out")
+		return flow, true
+	}
+	flow.Ports, ok = readPorts(ports)
+	return flow, ok && flow.Protocol != ""
+}
+
+// hostPorts are where the platform itself reaches every cell. A private network may not: by VXLAN, which knows no
+// sender, it would put packets among all orgs' containers, and by the others call the platform's own servers.
+var hostPorts = []struct {
+	protocol Protocol
+	port     uint16
+	what     string
+}{
+	{TCP, 22, "ssh"}, {TCP, 1801, "Diego's rep"}, {UDP, 4789, "the overlay of all orgs' containers"}, {TCP, 8853, "bosh-dns"},
+}
+
+// readInbound reads flows that private networks may open to the segment.
+func readInbound(v document.Value) []Flow {
+	var out []Flow
+	for _, element := range v.List() {
+		flow, ok := readFlow(element)
+		if !ok {
+			continue
+		}
+		for _, host := range hostPorts {
+			if flow.Protocol == host.protocol && flow.Opens(host.port) {
+				element.Problem("opens %s port %d of the cells, which is %s; give the apps' ports, such as 61001-65535", host.protocol, host.port, host.what)
+			}
+		}
+		out = append(out, flow)
+	}
+	return out
+}
+
+// readPorts reads ports; none means all. On a problem, which it records, ok is false.
+func readPorts(v document.Value) (ports []PortRange, ok bool) {
 	text := v.Text()
 	if text == "" {
-		return nil
+		return nil, true
 	}
-	var out []PortRange
 	for _, part := range strings.Split(text, ",") {
 		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
 		if !isRange {
@@ -108,11 +146,11 @@ func readPorts(v document.Value) []PortRange {
 		to, err2 := strconv.ParseUint(strings.TrimSpace(last), 10, 16)
 		if err1 != nil || err2 != nil || from == 0 || from > to {
 			v.Problem("%q is no port or range of ports from 1 to 65535; write 443, 8000-8080 or 80,443", part)
-			return nil
+			return nil, false
 		}
-		out = append(out, PortRange{uint16(from), uint16(to)})
+		ports = append(ports, PortRange{uint16(from), uint16(to)})
 	}
-	return out
+	return ports, true
 }
 
 // ReadTargets reads a list of {address, check, port, path}. Each address must be in one of the

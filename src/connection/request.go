@@ -107,7 +107,7 @@ func ReadRequest(v document.Value) Request {
 		IKE:     IKE(v.Get("ike").OneOf(string(IKEv2), string(IKEv1), string(IKEv2), string(IKEAuto))),
 		Policy:  v.Get("policy").OneOf("", Policies...),
 		Allow:   readFlows(v.Get("allow")),
-		Inbound: readFlows(v.Get("inbound")),
+		Inbound: readInbound(v.Get("inbound")),
 	}
 	if r.PathMTU = v.Get("path_mtu").Int(MinPathMTU, MaxPathMTU); r.PathMTU == 0 {
 		r.PathMTU = DefaultPathMTU

@@ -64,7 +64,7 @@ func request(i int) string {
 		"private_networks: [10.150.0.0/16, 172.30.8.0/22]\n",
 		"private_networks: [10.150.0.0/16]\nike: 1\nallow: [{protocol: tcp, ports: \"443,8000-8080\"}, {protocol: icmp}]\n",
 		"private_networks: [192.168.10.0/24, 172.16.0.0/13]\nike: auto\ninbound: [{protocol: tcp, ports: 61001}]\n",
-		"private_networks: [198.51.0.0/16]\nallow: [{protocol: udp, ports: 53}]\ninbound: [{protocol: udp}]\n",
+		"private_networks: [198.51.0.0/16]\nallow: [{protocol: udp, ports: 53}]\ninbound: [{protocol: udp, ports: 5000-65535}]\n",
 	}
 	return fmt.Sprintf("org: org-%04d\nendpoint: {address: 198.51.100.%d, device: paloalto}\napps: 40\n%s", i, 1+i%250, kinds[i%len(kinds)])
 }

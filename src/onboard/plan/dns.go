@@ -39,7 +39,7 @@ func checkDNS(v document.Value) {
 	}
 	flows := connection.ReadFlows(allow)
 	for _, protocol := range []connection.Protocol{connection.UDP, connection.TCP} {
-		if !slices.ContainsFunc(flows, func(f connection.Flow) bool { return f.Protocol == protocol && holds(f.Ports, dnsPort) }) {
+		if !slices.ContainsFunc(flows, func(f connection.Flow) bool { return f.Protocol == protocol && f.Opens(dnsPort) }) {
 			allow.Problem("leaves out %s port %d, and the servers of dns are asked there; add it", protocol, dnsPort)
 		}
 	}
@@ -48,8 +48,4 @@ func checkDNS(v document.Value) {
 // within says whether a name is the domain or below it.
 func within(name, domain string) bool {
 	return name == domain || name != "" && strings.HasSuffix(name, "."+domain)
-}
-
-func holds(ports []connection.PortRange, port uint16) bool {
-	return len(ports) == 0 || slices.ContainsFunc(ports, func(r connection.PortRange) bool { return r.First <= port && port <= r.Last })
 }
