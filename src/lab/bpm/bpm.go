@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -208,8 +209,12 @@ func (b BPM) makeDirectories(job string, p Process) error {
 		}
 	}
 	for _, v := range p.Unsafe.UnrestrictedVolumes {
-		if _, err := os.Stat(b.at(v.Path)); err != nil && !v.MountOnly {
+		info, err := os.Stat(b.at(v.Path))
+		switch {
+		case err != nil && !v.MountOnly:
 			return fmt.Errorf("unrestricted volume: %w", err)
+		case err == nil && info.Mode()&fs.ModeDevice != 0:
+			return fmt.Errorf("unrestricted volume: %s is a device, which bpm mounts nodev, so that nobody can open it", v.Path)
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 
 	"privnet/lab/bpm"
 )
@@ -92,6 +93,13 @@ var _ = Describe("running a job's process", func() {
 		Expect(b.PID("web", "web")).To(BeZero())
 		Expect(filepath.Join(b.Root, "var/vcap/sys/run/bpm/web/web.pid")).NotTo(BeAnExistingFile())
 		Expect(b.Stop("web", "web")).To(Succeed())
+	})
+
+	It("refuses a device, which bpm gives to nobody", func() {
+		configure("processes:\n- {name: web, executable: /bin/true, unsafe: {privileged: true, unrestricted_volumes: [{path: /dev/thing, mount_only: true}]}}")
+		Expect(os.Mkdir(filepath.Join(b.Root, "dev"), 0o755)).To(Succeed())
+		Expect(unix.Mknod(filepath.Join(b.Root, "dev/thing"), unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3)))).To(Succeed())
+		Expect(b.Start("web", "web")).To(MatchError(ContainSubstring("/dev/thing is a device, which bpm mounts nodev")))
 	})
 
 	It("says what is missing", func() {
