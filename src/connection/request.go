@@ -153,16 +153,22 @@ func readName(v document.Value) string {
 	return ""
 }
 
+// ReadDomain reads a DNS domain, in lower case; the dot at its end may be there or not. Problems are recorded.
+func ReadDomain(v document.Value) string {
+	domain := strings.ToLower(v.Required("a DNS domain such as corp.example"))
+	if domain != "" && (!domainPattern.MatchString(domain) || len(domain) > 253) {
+		v.Problem("is no DNS domain; give one such as corp.example")
+	}
+	return domain
+}
+
 func readDomains(v document.Value, networks []netip.Prefix) []Domain {
 	var out []Domain
 	for _, element := range v.List() {
 		if !element.Fields("domain", "servers") {
 			continue
 		}
-		d := Domain{Domain: strings.ToLower(element.Get("domain").Required("a DNS domain such as corp.example"))}
-		if d.Domain != "" && (!domainPattern.MatchString(d.Domain) || len(d.Domain) > 253) {
-			element.Get("domain").Problem("is no DNS domain; give one such as corp.example")
-		}
+		d := Domain{Domain: ReadDomain(element.Get("domain"))}
 		for _, s := range element.Get("servers").RequiredList("the addresses of the domain's DNS servers") {
 			address, ok := ReadAddress(s, "the address of a DNS server in a private network")
 			if ok && !Contains(networks, address) {

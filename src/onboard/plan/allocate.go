@@ -39,7 +39,7 @@ func CheckRequest(v document.Value, p platform.Platform) {
 			value.Problem("is one of the platform's own public addresses; give that of the customer's endpoint")
 		}
 	}
-	checkDNS(v)
+	checkDNS(v, p.Domains)
 }
 
 // CheckRoutes records in the request's document that the IaaS cannot route to two gateways: where orgs

@@ -15,17 +15,17 @@ var internalDomains = []string{"bosh", "cf.internal", "apps.internal", "in-addr.
 // dnsPort is where the customer's servers are asked, by UDP and, for long answers, by TCP.
 const dnsPort = 53
 
-// checkDNS records what is wrong with the request's private domains: names that are the platform's, a
+// checkDNS records what is wrong with the request's private domains: names that are the platform's, own among them, a
 // name given twice, and flows that leave out the questions themselves.
-func checkDNS(v document.Value) {
+func checkDNS(v document.Value, own []string) {
 	domains := v.Get("dns").List()
 	var seen []string
 	for _, element := range domains {
 		field := element.Get("domain")
 		name := strings.TrimSuffix(strings.ToLower(field.Text()), ".")
-		for _, internal := range internalDomains {
+		for _, internal := range slices.Concat(internalDomains, own) {
 			if within(name, internal) || within(internal, name) {
-				field.Problem("is or holds %s, for which the platform's own DNS answers; give a domain of the customer's", internal)
+				field.Problem("is, holds or is below %s, which is the platform's own; give a domain of the customer's", internal)
 			}
 		}
 		if slices.Contains(seen, name) {

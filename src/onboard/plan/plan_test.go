@@ -246,7 +246,7 @@ private_networks:
 		func(text, problem string) {
 			doc, err := document.Parse("request.yml", []byte(text))
 			Expect(err).NotTo(HaveOccurred())
-			plan.CheckRequest(doc.Root(), parsePlatform(platformFile))
+			plan.CheckRequest(doc.Root(), parsePlatform(platformFile+"domains: [sys.example.com.]\n"))
 			if problem == "" {
 				Expect(doc.Err()).NotTo(HaveOccurred())
 				return
@@ -254,8 +254,11 @@ private_networks:
 			Expect(doc.Err()).To(MatchError(ContainSubstring(problem)))
 		},
 		Entry("nothing is wrong with one of the customer's", `dns: [{domain: corp.example}, {domain: bosh.example}]`, ""),
-		Entry("none of the platform's", `dns: [{domain: service.CF.internal.}]`, `dns[0].domain: "service.CF.internal." is or holds cf.internal`),
-		Entry("none that holds one of the platform's", `dns: [{domain: internal}]`, `dns[0].domain: "internal" is or holds cf.internal`),
+		Entry("none of the platform's", `dns: [{domain: service.CF.internal.}]`, `dns[0].domain: "service.CF.internal." is, holds or is below cf.internal`),
+		Entry("none that holds one of the platform's", `dns: [{domain: internal}]`, `dns[0].domain: "internal" is, holds or is below cf.internal`),
+		Entry("none above one that the platform file has", `dns: [{domain: Example.com}]`, `dns[0].domain: "Example.com" is, holds or is below sys.example.com, which is the platform's own`),
+		Entry("none below it", `dns: [{domain: uaa.sys.example.com}]`, `"uaa.sys.example.com" is, holds or is below sys.example.com`),
+		Entry("one beside it", `dns: [{domain: apps.example.com}]`, ""),
 		Entry("none twice", `dns: [{domain: corp.example}, {domain: Corp.example.}]`, `dns[1].domain: "Corp.example." is listed twice`),
 		Entry("not without letting the questions pass", `{dns: [{domain: a.example}], allow: [{protocol: udp, ports: "50-60"}, {protocol: tcp, ports: 443}]}`,
 			`allow: leaves out tcp port 53, and the servers of dns are asked there`),

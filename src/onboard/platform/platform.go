@@ -68,6 +68,9 @@ type Platform struct {
 	PublicNetwork string
 	// Networks is what the platform itself uses, the overlay not included.
 	Networks []netip.Prefix
+	// Domains are the DNS domains that the platform's own VMs ask for, without a dot at the end, beside those of BOSH
+	// and Cloud Foundry.
+	Domains []string
 	// EgressAddresses are what the internet sees when an app connects to it.
 	EgressAddresses []netip.Addr
 	Cells           Cells

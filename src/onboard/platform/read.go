@@ -28,7 +28,7 @@ func Parse(file string, data []byte) (Platform, error) {
 
 func read(v document.Value) Platform {
 	if !v.Fields("iaas", "segments", "azs", "prefix_length", "routing", "public_addresses", "gateway_address",
-		"gateway_deployment", "public_network", "networks", "egress_addresses", "cells", "gateway_vm_type", "cell_group",
+		"gateway_deployment", "public_network", "networks", "domains", "egress_addresses", "cells", "gateway_vm_type", "cell_group",
 		"guarded_elsewhere", "org_isolation", "quarantine_days") {
 		return Platform{}
 	}
@@ -53,6 +53,9 @@ func read(v document.Value) Platform {
 	p.GatewayDeployment = GatewayDeployment(v.Get("gateway_deployment").OneOf(string(GatewayWithCells),
 		string(GatewayWithCells), string(GatewayOwn)))
 	p.readOrgIsolation(v.Get("org_isolation"))
+	for _, element := range v.Get("domains").List() {
+		p.Domains = append(p.Domains, strings.TrimSuffix(connection.ReadDomain(element), "."))
+	}
 	for _, element := range v.Get("guarded_elsewhere").List() {
 		p.GuardedElsewhere = append(p.GuardedElsewhere, element.Required("the name of an instance group"))
 	}
