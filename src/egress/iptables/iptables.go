@@ -106,22 +106,25 @@ func (t *Table) Check(p egress.Policy) ([]string, error) {
 
 // look compares a table with the wanted chains. One whose state is that of the last look is not read again.
 func (t *Table) look(v variant, family egress.Family, wanted []egress.Chain) (look, error) {
-	var l look
+	state := ""
 	if t.glance != nil {
-		// Before the table is read: what changes while it is makes another state. Whoever cannot glance, reads.
-		if state, dropped, err := t.glance(v.kind, family, egress.Dropping(wanted, family)); err == nil {
-			l.state, l.dropped = state, dropped
+		// Before the table is read: what changes while it is makes another state.
+		seen, dropped, err := t.glance(v.kind, family, egress.Dropping(wanted, family))
+		last, known := t.looks[v.save]
+		if known && seen != "" && seen == last.state && (err == nil || len(last.differences) > 0) {
+			if err == nil {
+				last.dropped = dropped
+			}
+			return last, nil
 		}
-	}
-	if last, known := t.looks[v.save]; known && l.state != "" && l.state == last.state {
-		l.differences, l.dump = last.differences, last.dump
-		return l, nil
+		state = seen
 	}
 	d, err := t.read(v)
 	if err != nil {
 		return look{}, err
 	}
-	if l.differences, l.dropped = d.differences(wanted), d.dropped(); len(l.differences) > 0 {
+	l := look{state: state, differences: d.differences(wanted), dropped: d.dropped()}
+	if len(l.differences) > 0 {
 		l.dump = d
 	}
 	t.looks[v.save] = l
@@ -139,21 +142,44 @@ func (t *Table) chains(p egress.Policy, family egress.Family) []egress.Chain {
 // Apply brings the kernel to the policy: first the wanted variant, then, with that in place, it empties
 // the other.
 func (t *Table) Apply(p egress.Policy) error {
-	for _, family := range t.families() {
-		own, other, err := t.variants(p, family)
-		if err != nil {
-			return err
+	for _, c := range t.changes(p) {
+		if c.err != nil {
+			return c.err
 		}
-		if err := t.write(own, family, t.chains(p, family)); err != nil {
+		if err := t.write(c); err != nil {
 			return err
-		}
-		if other != nil {
-			if err := t.write(*other, family, nil); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
+}
+
+// change is what a table is to become, and what it was.
+type change struct {
+	variant
+	wanted []egress.Chain
+	look
+	// err is why the table cannot be told.
+	err error
+}
+
+// changes looks at all tables before the first is written: nf_tables knows but one state of all of them, so that
+// each would have to be read again. What cannot be looked at keeps nothing before it from being written.
+func (t *Table) changes(p egress.Policy) (out []change) {
+	add := func(v variant, family egress.Family, wanted []egress.Chain) {
+		l, err := t.look(v, family, wanted)
+		out = append(out, change{v, wanted, l, err})
+	}
+	for _, family := range t.families() {
+		own, other, err := t.variants(p, family)
+		if err != nil {
+			return append(out, change{err: err})
+		}
+		add(own, family, t.chains(p, family))
+		if other != nil {
+			add(*other, family, nil)
+		}
+	}
+	return out
 }
 
 // Remove takes away everything that is ours.
@@ -186,18 +212,17 @@ func (t *Table) read(v variant) (dump, error) {
 	return d, nil
 }
 
-func (t *Table) write(v variant, family egress.Family, chains []egress.Chain) error {
-	l, err := t.look(v, family, chains)
-	if err != nil || len(l.differences) == 0 {
-		return err
+func (t *Table) write(c change) error {
+	if len(c.differences) == 0 {
+		return nil
 	}
-	delete(t.looks, v.save)
-	stdin := strings.NewReader(transaction(l.dump, chains))
+	delete(t.looks, c.save)
+	stdin := strings.NewReader(transaction(c.dump, c.wanted))
 	_, stderr, _, err := t.runner.RunComplexCommand(system.Command{
-		Name: v.restore, Args: []string{"--noflush", "-w", lockSeconds}, Stdin: stdin, Quiet: true,
+		Name: c.restore, Args: []string{"--noflush", "-w", lockSeconds}, Stdin: stdin, Quiet: true,
 	})
 	if err != nil {
-		return fmt.Errorf("writing the mangle table by %s: %w", v.restore, failure(err, stderr))
+		return fmt.Errorf("writing the mangle table by %s: %w", c.restore, failure(err, stderr))
 	}
 	return nil
 }

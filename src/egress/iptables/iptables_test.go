@@ -161,7 +161,9 @@ func suite(kind string) {
 		Expect(check(policy)).To(BeEmpty())
 		damage()
 		Expect(check(policy)).To(ContainElement(ContainSubstring(sentence)))
+		read := saves
 		Expect(table.Apply(policy)).To(Succeed())
+		Expect(saves).To(Equal(read), "nothing is read twice")
 		Expect(check(policy)).To(BeEmpty())
 	},
 		Entry("a flush", func() { ours("iptables", "-t", "mangle", "-F") }, "chain privnet-to is not as it was written: 0 rules"),
