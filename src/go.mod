@@ -3,6 +3,7 @@ module privnet
 go 1.26.0
 
 require (
+	github.com/agnivade/levenshtein v1.2.1
 	github.com/cloudfoundry/bosh-cli/v7 v7.9.13
 	github.com/cloudfoundry/bosh-utils v0.0.555
 	github.com/cloudfoundry/go-cfclient/v3 v3.0.0-alpha.15

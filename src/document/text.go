@@ -3,11 +3,12 @@ package document
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // CheckText refuses bytes that are no UTF-8 and control characters, as Problems with the line. YAML's own
@@ -46,7 +47,6 @@ func Malformed(file string, err error) error {
 
 // suggest names the known fields, and first the one that was probably meant.
 func suggest(unknown string, known []string) string {
-	all := "nown are " + strings.Join(known, ", ")
 	plain := func(name string) string {
 		return strings.Map(func(r rune) rune {
 			if r == '_' || r == '-' || r == ' ' {
@@ -58,33 +58,13 @@ func suggest(unknown string, known []string) string {
 	best, least := "", 3
 	for _, name := range known {
 		// As many edits as half of the letters make another word of any.
-		if d := edits(plain(unknown), plain(name)); d < least && 2*d < len(name) {
+		if d := levenshtein.ComputeDistance(plain(unknown), plain(name)); d < least && 2*d < len(name) {
 			best, least = name, d
 		}
 	}
+	all := strings.Join(known, ", ")
 	if best == "" {
-		return "k" + all
+		return "known are " + all
 	}
-	return "did you mean " + best + "? K" + all
-}
-
-// edits is the number of letters that are to be added, taken or changed to make the one word the other.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		above := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := above
-			if a[i] != b[j] {
-				change++
-			}
-			above = row[j+1]
-			row[j+1] = slices.Min([]int{change, row[j] + 1, row[j+1] + 1})
-		}
-	}
-	return row[len(b)]
+	return "did you mean " + best + "? Known are " + all
 }
