@@ -171,13 +171,14 @@ var _ = Describe("The gateway with strongSwan as the customer's peer", func() {
 			for name := range s.children() {
 				peer.Swanctl("--initiate", "--child", name)
 			}
+			// The endpoint is done before the gateway has its last message.
+			settled(ctx, gateway, s)
 			for _, segment := range s.segment {
 				for _, private := range s.private {
 					Expect(ping(network, segment, private)).To(Equal(packets), "%s to %s", segment, private)
 				}
 			}
-			sa := current(ctx, gateway, s)
-			for _, child := range sa.Children {
+			for _, child := range settled(ctx, gateway, s).Children {
 				Expect(child.PacketsIn).To(BeNumerically(">=", packets), "%s", child.RemoteTS)
 				Expect(child.PacketsOut).To(BeNumerically(">=", packets))
 				Expect(child.Algorithms.Encryption).To(HavePrefix("AES_"))
