@@ -190,7 +190,8 @@ func Find(dir string) ([]Host, error) {
 	return out, err
 }
 
-// EndAll ends every process of the lab in dir and removes its hosts' disks. It needs no record of what was started, and may be repeated.
+// EndAll ends every process of the lab in dir and removes its hosts' disks. It needs no record of what was
+// started, and may be repeated.
 func EndAll(ctx context.Context, dir string) error {
 	for {
 		var left []int
